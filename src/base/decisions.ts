@@ -1,0 +1,105 @@
+import type { NodeRow, PodGroupRow, PodRow } from './rows.ts';
+
+/** A decision as the engine emits it: rows of the sealed snapshot plus the few texts that exist nowhere else. */
+export interface RawDecision {
+  readonly kind: 'bind' | 'pipeline' | 'evict';
+  /** Name of the action that decided. */
+  readonly action: string;
+  readonly podRow: PodRow;
+  readonly podGroupRow: PodGroupRow;
+  /** Target node; for `evict` the node that is left. */
+  readonly nodeRow: NodeRow;
+  /** ReceivedType code. */
+  readonly receivedType: number;
+  /** `receivedGPU.count`: devices; 0 for CPU-only, MIG and pure claim pods. */
+  readonly gpuCount: number;
+  /** Portion of each device, two decimals as text ("0.50"): spec 03 section 10. */
+  readonly gpuPortion: string;
+  readonly gpuGroups: readonly string[];
+  /** Only where there is one: claim allocations, extended claim, NUMA zones; eviction message and metadata. */
+  readonly details?: DecisionDetails;
+}
+
+export interface DecisionDetails {
+  readonly resourceClaimAllocations?: readonly { readonly name: string; readonly allocation?: unknown }[];
+  readonly extendedResourceClaimAllocation?: unknown;
+  readonly predictedNUMAZones?: readonly unknown[];
+  readonly message?: string;
+  readonly evictorPodGroup?: string;
+  readonly evictedPods?: number;
+  /** Evict: a place is reserved for the successor of the pod. */
+  readonly isMoved?: boolean;
+}
+
+/** A decision with names, for output and for adapters. */
+export interface Decision extends RawDecision {
+  /** "namespace/name" */
+  readonly pod: string;
+  readonly podUid: string;
+  readonly podGroup: string;
+  readonly node: string;
+}
+
+export interface PodReport {
+  readonly podRow: PodRow;
+  /** Text of the pod's condition and event. */
+  readonly message: string;
+}
+
+export interface JobError {
+  readonly reason: string;
+  readonly message: string;
+  /** Queue figures of OverLimit and NonPreemptibleOverQuota (spec 01 section 5.10). */
+  readonly queueDetails?: unknown;
+}
+
+/** What a cycle says of one pod group that waits, is stale or changed (spec 01 section 5.4, 03 section 12.3). */
+export interface JobReport {
+  readonly podGroupRow: PodGroupRow;
+  readonly state: 'unschedulable' | 'notReady' | 'scheduled' | 'stale';
+  /** Text of the pod group's condition or event. */
+  readonly message: string;
+  readonly errors: readonly JobError[];
+  /** Pending pods with their own texts; several pods may share one string. */
+  readonly pods: readonly PodReport[];
+  /** The condition must be written: no pod of the group is active. */
+  readonly isConditionWanted: boolean;
+  /** New annotation times in ms; NaN = remove; absent = unchanged. */
+  readonly lastStartMs?: number;
+  readonly staleSinceMs?: number;
+  readonly lastEvictionMs?: number;
+}
+
+export interface QueueReport {
+  readonly queue: string;
+  readonly fairShareMilliCpu: number;
+  readonly fairShareMemoryBytes: number;
+  readonly fairShareGpu: number;
+  readonly allocatedMilliCpu: number;
+  readonly allocatedMemoryBytes: number;
+  readonly allocatedGpu: number;
+}
+
+export interface CycleCounts {
+  bound: number;
+  pipelined: number;
+  evicted: number;
+  jobsAttempted: number;
+  jobsFailed: number;
+  /** Node evaluations: one (pod class, node) pair scored and checked. */
+  nodesEvaluated: number;
+  /** Pods placed by a plain scan because their class cannot be indexed. */
+  scans: number;
+  classes: number;
+}
+
+/** Result of one cycle besides its decisions. Plain data: it crosses threads by structured clone. */
+export interface CycleReport {
+  readonly jobs: readonly JobReport[];
+  readonly queues: readonly QueueReport[];
+  readonly counts: CycleCounts;
+  /** Milliseconds per phase ("open", "allocate", …), taken by the runner's clock; not part of the decisions. */
+  readonly phaseMs: Readonly<Record<string, number>>;
+  /** Bind requests to delete (spec 03 section 2.5): "namespace/name". */
+  readonly staleBindRequests: readonly string[];
+}
