@@ -1,6 +1,6 @@
 // Kubernetes objects as far as the scheduler reads them, in their JSON form. Importers and adapters produce them already
 // checked (types of the named fields are right); unknown fields may be present and are ignored.
-import type { LabelSelector, NodeSelectorTerm, PodAffinityTerm, Taint, Toleration, WeightedPodAffinityTerm } from './constraints.ts';
+import type { NodeSelectorTerm, PodAffinityTerm, Taint, Toleration, WeightedPodAffinityTerm } from './constraints.ts';
 
 export interface OwnerReference {
   readonly apiVersion?: string;
