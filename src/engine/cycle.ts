@@ -1,33 +1,63 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, RawDecision } from '../base/decisions.ts';
+import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
+import { EXISTING_ACTIONS, findAction } from './actions/index.ts';
 import type { SearchPort, SearchRequest } from './parallel.ts';
+import { evaluateRange } from './placement/classIndex.ts';
+import type { Evaluator } from './placement/evaluate.ts';
+import { readRequest } from './placement/requests.ts';
+import { jobReports, queueReports } from './report/reports.ts';
+import { staleBindRequests } from './report/staleBindRequests.ts';
+import { openSession, sizesOf, STATE_HEADER } from './session/open.ts';
+import { readPlugins, readPolicies } from './session/plugins.ts';
+import { openState, stateSize } from './state/layout.ts';
 
 /** Receives decisions while the cycle runs. One call holds all decisions of one committed job: take all or none. */
 export interface DecisionSink {
   commit(decisions: readonly RawDecision[]): void;
-  /** A named phase ended ("open", "fairShare", "allocate", "report"); the sink owns the clock. */
+  /** A named phase ended ("open", an action's name, "report"); the sink owns the clock. */
   phase(name: string): void;
 }
 
 /** Bytes of shared state that a cycle on this snapshot needs; an upper bound known before the cycle opens. */
-export function stateBytes(_view: SnapshotView, _config: SchedulerConfig): number {
-  throw new Error('being written');
+export function stateBytes(view: SnapshotView, _config: SchedulerConfig): number {
+  return stateSize(sizesOf(view));
 }
 
 /**
- * Runs one scheduling cycle: open, fair share, the configured actions in order, reports. Pure: the same arguments give
- * the same decisions for any port. `state` is at least `stateBytes` long and need not be zeroed.
+ * Runs one scheduling cycle: open (joins, ledgers, fair shares), the configured actions in order, reports. Pure: the same
+ * arguments give the same decisions for any port. `state` is at least `stateBytes` long and need not be zeroed. An action
+ * that does not exist is a KaiError with code `UNKNOWN_ACTION`.
  */
 export function runCycle(
-  _view: SnapshotView,
-  _config: SchedulerConfig,
-  _nowMs: number,
-  _state: SharedArrayBuffer,
-  _sink: DecisionSink,
-  _port: SearchPort,
+  view: SnapshotView,
+  config: SchedulerConfig,
+  nowMs: number,
+  state: SharedArrayBuffer,
+  sink: DecisionSink,
+  port: SearchPort,
 ): CycleReport {
-  throw new Error('being written');
+  const actions = config.actions.map((name) => {
+    const action = findAction(name);
+    if (action !== undefined) return action;
+    throw new KaiError('UNKNOWN_ACTION', `action '${name}' does not exist in this version; existing actions: ${EXISTING_ACTIONS.join(', ')}`);
+  });
+  const session = openSession(view, config, nowMs, state, port);
+  sink.phase('open');
+  for (const action of actions) {
+    action.run(session, (batch) => sink.commit(batch));
+    sink.phase(action.name);
+  }
+  const report: CycleReport = {
+    jobs: jobReports(session),
+    queues: queueReports(session),
+    counts: session.counts,
+    phaseMs: {},
+    staleBindRequests: staleBindRequests(session),
+  };
+  sink.phase('report');
+  return report;
 }
 
 /** What a search worker holds during a cycle. */
@@ -37,6 +67,20 @@ export interface SearchContext {
 }
 
 /** Opens a running cycle's shared state in a search worker; the planner has initialised it before the first request. */
-export function openSearch(_view: SnapshotView, _config: SchedulerConfig, _state: SharedArrayBuffer): SearchContext {
-  throw new Error('being written');
+export function openSearch(view: SnapshotView, config: SchedulerConfig, buffer: SharedArrayBuffer): SearchContext {
+  const state = openState(buffer);
+  const dimOf = new Map(Array.from(state.dimText, (row, d) => [view.texts.get(row), d] as const));
+  const evaluator: Evaluator = {
+    state,
+    policies: readPolicies(config, readPlugins(config)),
+    isGpuClassMapped: state.header[STATE_HEADER.isGpuMapped] === 1,
+    // Tasks with resources of device classes are never handed over.
+    delegatedDims: new Uint8Array(state.sizes.dims),
+  };
+  return {
+    run(request, from, to) {
+      const r = readRequest(view, request.shapeRow, (name) => dimOf.get(name) ?? -1);
+      evaluateRange(evaluator, view, r, request.signatureRow, state.slot(request.slot), from, to);
+    },
+  };
 }

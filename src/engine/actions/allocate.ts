@@ -1,0 +1,53 @@
+import type { RawDecision } from '../../base/decisions.ts';
+import { isJobReady, jobCount } from '../jobs/gang.ts';
+import { createJobTree, popJob, pushJob, refresh } from '../jobs/jobTree.ts';
+import type { Session } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
+import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
+import { attemptJob } from './attemptJob.ts';
+import { describePlacement } from './describe.ts';
+import type { Action } from './index.ts';
+
+/** Jobs that an action may try: ready, something pending, queue known (spec 03 section 6.1). */
+export function pendingJobs(s: Session): number[] {
+  const jobs: number[] = [];
+  for (let job = 0; job < s.jobs.count; job++) {
+    if (s.jobs.queue[job]! >= 0 && jobCount(s, job, SET_CELL.pending) > 0 && isJobReady(s, job)) jobs.push(job);
+  }
+  return jobs;
+}
+
+/**
+ * Gives idle and leaving resources to pending jobs, best job of the best queue first (spec 03 section 6.2). A job that
+ * succeeds and has more pods waiting competes again; one that fails is done for this action.
+ */
+function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
+  const tree = createJobTree(s, pendingJobs(s), s.config.queueDepthPerAction['allocate'] ?? -1);
+  for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
+    const st = createStatement(s);
+    const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
+    s.counts.jobsAttempted++;
+    s.attempted.add(job);
+    const result = attemptJob(st, job, false);
+    if (result === 'failed') {
+      undoTo(st, 0);
+      s.counts.jobsFailed++;
+    } else {
+      const placements = commit(st);
+      emit(placements.map((p) => describePlacement(s, 'allocate', job, p)));
+      countPlacements(s, placements);
+      if (result === 'allocated' && !hadRunning) s.started.add(job);
+      if (jobCount(s, job, SET_CELL.pending) > 0) pushJob(s, tree, job);
+    }
+    refresh(s, tree, s.jobs.queue[job]!);
+  }
+}
+
+function countPlacements(s: Session, placements: readonly Placement[]): void {
+  for (const p of placements) {
+    if (p.status === 3) s.counts.pipelined++;
+    else s.counts.bound++;
+  }
+}
+
+export const allocate: Action = Object.freeze({ name: 'allocate', run });

@@ -1,0 +1,64 @@
+import { mustPipelineWhole, rootOf } from '../jobs/gang.ts';
+import { orderMembers } from '../jobs/memberOrder.ts';
+import { needOf, selectTasks } from '../jobs/selectTasks.ts';
+import { placeTask } from '../placement/placeTask.ts';
+import { findViolation, violationError } from '../queues/capacity.ts';
+import { addJobError, recordTaskFailure } from '../report/jobErrors.ts';
+import type { Session, SubGroupSet } from '../session/session.ts';
+import { convertToPipelined, type Statement } from '../statement.ts';
+
+export type AttemptResult = 'failed' | 'allocated' | 'pipelined';
+
+/**
+ * Tries the next step of a job: its missing gang members, or one growth step, all or nothing (spec 03 sections 6.4–6.8).
+ * On 'failed' the caller undoes the statement. `pipelineOnly`: a simulation, nothing is bound and nodes' reasons are not kept.
+ */
+export function attemptJob(st: Statement, job: number, pipelineOnly: boolean): AttemptResult {
+  const s = st.session;
+  const tasks = selectTasks(s, job);
+  if (tasks.length === 0) return 'failed';
+  const need = needOf(s, tasks, s.maxGpuMib, false);
+  const violation = findViolation(s, job, need);
+  if (violation !== null) {
+    if (!pipelineOnly) addJobError(s, job, violationError(s, job, need, violation));
+    return 'failed';
+  }
+  const bySet = groupBySet(s, tasks);
+  if (!placeSet(st, job, rootOf(s, job), bySet, pipelineOnly)) return 'failed';
+  if (!st.placements.some((p) => p.status === 3)) return 'allocated';
+  if (!mustPipelineWhole(s, job)) return 'allocated';
+  return convertToPipelined(st) ? 'pipelined' : 'failed';
+}
+
+function groupBySet(s: Session, tasks: readonly number[]): Map<number, number[]> {
+  const bySet = new Map<number, number[]>();
+  for (const p of tasks) {
+    const set = s.tasks.podSet[p]!;
+    const list = bySet.get(set);
+    if (list === undefined) bySet.set(set, [p]);
+    else list.push(p);
+  }
+  return bySet;
+}
+
+/** Places the tasks of a set member by member, in the order that holds when the set is entered (spec 03 section 6.5). */
+function placeSet(st: Statement, job: number, set: SubGroupSet, bySet: ReadonlyMap<number, number[]>, pipelineOnly: boolean): boolean {
+  for (const m of orderMembers(st.session, set.members)) {
+    if (m.set !== null) {
+      if (!placeSet(st, job, m.set, bySet, pipelineOnly)) return false;
+      continue;
+    }
+    const tasks = bySet.get(m.podSet);
+    if (tasks !== undefined && !placePodSet(st, job, m.podSet, tasks, pipelineOnly)) return false;
+  }
+  return true;
+}
+
+function placePodSet(st: Statement, job: number, podSet: number, tasks: readonly number[], pipelineOnly: boolean): boolean {
+  for (let k = 0; k < tasks.length; k++) {
+    if (placeTask(st, tasks[k]!, job, pipelineOnly)) continue;
+    recordTaskFailure(st.session, job, podSet, tasks[k]!, k);
+    return false;
+  }
+  return true;
+}

@@ -1,0 +1,115 @@
+import { nodeOf, requestOf } from '../session/occupy.ts';
+import type { Session } from '../session/session.ts';
+import { Status } from '../session/status.ts';
+import type { SlotColumns } from '../state/layout.ts';
+import { place, type Statement } from '../statement.ts';
+import { recordNodeReasons } from '../report/nodeReasons.ts';
+import { classOf } from './classIndex.ts';
+import { capacityOnly, checkNode, type DynamicChecks, dynamicChecks } from './dynamicChecks.ts';
+import { evaluateNode, fitsNow, staticCodesInto } from './evaluate.ts';
+import { chooseDevices, newGroupName } from './gpuChoice.ts';
+import { preCheck } from './prepredicates.ts';
+import type { Request } from './requests.ts';
+import { bestNode } from './winnerTree.ts';
+
+const REFUSED = Number.NEGATIVE_INFINITY;
+
+/**
+ * Places one task on the first node, in score order, that can take it now or later (spec 03 section 6.6). On failure the
+ * reasons are recorded, unless `pipelineOnly` (a simulation).
+ */
+export function placeTask(st: Statement, podRow: number, job: number, pipelineOnly: boolean): boolean {
+  const s = st.session;
+  const pre = preCheck(s, podRow);
+  if (pre !== null) {
+    if (!s.errors.task.has(podRow)) s.errors.task.set(podRow, pre.text);
+    return false;
+  }
+  const request = requestOf(s, podRow);
+  const signatureRow = s.view.pods.signatureRow[podRow]!;
+  let checks = dynamicChecks(s, podRow, job);
+  if (checks === null || !checks.usesDra) {
+    const c = classOf(s.classes, request, signatureRow);
+    if (checks === null) {
+      const best = bestNode(c.tree, c.columns.key);
+      if (best >= 0 && tryNode(st, podRow, job, request, best, null, pipelineOnly)) return true;
+      checks = best < 0 ? null : capacityOnly(s, podRow, job);
+      if (checks === null) {
+        if (!pipelineOnly) recordNodeReasons(s, podRow, c.columns, null, c);
+        return false;
+      }
+    }
+    if (scan(st, checks, c.columns, pipelineOnly)) return true;
+    if (!pipelineOnly) recordNodeReasons(s, podRow, c.columns, checks, c);
+    return false;
+  }
+  const columns = claimColumns(s, podRow, request, signatureRow);
+  if (scan(st, checks, columns, pipelineOnly)) return true;
+  if (!pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null);
+  return false;
+}
+
+/** Evaluates all nodes for a task with claims: what it needs of a node depends on the devices already there. */
+export function claimColumns(s: Session, podRow: number, request: Request, signatureRow: number): SlotColumns {
+  const { sizes, facts } = s.state;
+  const columns = s.state.slot(sizes.slots - 1);
+  const extraGpus = s.dra.gpuCountOf(podRow);
+  const isGpuTask = request.isGpuTask || extraGpus > 0;
+  staticCodesInto(s.evaluator, s.view, request, signatureRow, isGpuTask, columns, 0, sizes.nodes);
+  for (let n = 0; n < sizes.nodes; n++) {
+    evaluateNode(s.evaluator, request, isGpuTask, columns, n, extraGpus, s.dra.sharedCreditOf(podRow, facts.row[n]!));
+  }
+  s.counts.nodesEvaluated += sizes.nodes;
+  return columns;
+}
+
+/** Tries the nodes in the order of (extra score, class key, name) until one takes the task. */
+function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, pipelineOnly: boolean): boolean {
+  const s = st.session;
+  const { extra } = checks;
+  const { key } = columns;
+  s.counts.scans++;
+  // Verdicts are asked for only where the node would lead; a refused node is not asked again.
+  const refused = new Uint8Array(key.length);
+  for (;;) {
+    let best = -1;
+    for (let n = 0; n < key.length; n++) {
+      if (key[n] === REFUSED || refused[n] === 1) continue;
+      if (best >= 0) {
+        const above = extra === null ? 0 : extra[n]! - extra[best]!;
+        if (above < 0 || (above === 0 && key[n]! <= key[best]!)) continue;
+      }
+      if (checkNode(s, checks, n) !== 0) refused[n] = 1;
+      else best = n;
+    }
+    if (best < 0) return false;
+    if (tryNode(st, checks.podRow, checks.job, checks.request, best, checks, pipelineOnly)) return true;
+    refused[best] = 1;
+  }
+}
+
+/** Binds or pipelines the task on a node that passed all checks (spec 03 section 6.7). */
+function tryNode(st: Statement, podRow: number, job: number, r: Request, n: number, checks: DynamicChecks | null, pipelineOnly: boolean): boolean {
+  const s = st.session;
+  const nodeRow = s.state.facts.row[n]!;
+  if (checks === null && r.isShared && checkNode(s, capacityOnly(s, podRow, job), n) !== 0) return false;
+  const usesDra = checks?.usesDra === true;
+  if (usesDra && s.plugins.has('dynamicresources') && s.dra.check(podRow, nodeRow) !== null) return false;
+  if (!r.isShared) {
+    const extraGpus = usesDra ? s.dra.gpuCountOf(podRow) : 0;
+    const credit = usesDra ? s.dra.sharedCreditOf(podRow, nodeRow) : 0;
+    const now = !pipelineOnly && fitsNow(s.evaluator, r, n, extraGpus, credit);
+    return place(st, podRow, n, now ? Status.allocated : Status.pipelined, []);
+  }
+  const choice = chooseDevices(s.evaluator, r, n, pipelineOnly);
+  if (choice === null) return false;
+  const uid = s.view.texts.get(s.view.pods.uidText[podRow]!);
+  const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : newGroupName(uid, device)));
+  return place(st, podRow, n, choice.mustWait ? Status.pipelined : Status.allocated, names);
+}
+
+/** Names of the GPU groups that a task holds. */
+export function groupNamesOf(s: Session, podRow: number): readonly string[] {
+  if (nodeOf(s, podRow) < 0) return [];
+  return (s.tasks.groups.get(podRow) ?? []).map((g) => s.groupNames[g]!);
+}

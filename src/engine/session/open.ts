@@ -1,0 +1,264 @@
+import type { SchedulerConfig } from '../../base/config.ts';
+import { NodeFlag, NODE_NOT_USABLE, PodFlag, SignatureFlag } from '../../base/codes.ts';
+import { NO_ROW } from '../../base/rows.ts';
+import type { SnapshotView } from '../../base/snapshotView.ts';
+import { openDra } from '../dra/session.ts';
+import { ConfigMapIndex } from '../filters/configMaps.ts';
+import { HostPortIndex } from '../filters/hostPorts.ts';
+import { PodAffinityIndex } from '../filters/podAffinity.ts';
+import { VolumeFilter } from '../filters/volumes.ts';
+import type { SearchPort } from '../parallel.ts';
+import { createClassIndex } from '../placement/classIndex.ts';
+import type { Evaluator } from '../placement/evaluate.ts';
+import { nodeMaxima } from '../placement/prepredicates.ts';
+import { migGpusOf, readRequest, type Request } from '../placement/requests.ts';
+import { divideAll } from '../queues/fairShare.ts';
+import { addJobError } from '../report/jobErrors.ts';
+import { createJournal, seal } from '../state/journal.ts';
+import { createState, STATE_MAGIC, type StateSizes, TASK_CELL } from '../state/layout.ts';
+import { createGroup } from '../state/ledger.ts';
+import { demandGpuMilli, demandOfQueue } from './demand.ts';
+import { chargeQueues, countStatus, occupyAtOpen, requestOf, taskCell } from './occupy.ts';
+import { openJobs } from './openJobs.ts';
+import { fillNodes, gpuMemoryRange, listDims, listNodes } from './openNodes.ts';
+import { openQueues } from './openQueues.ts';
+import { openTasks, type TaskList } from './openTasks.ts';
+import { readPlugins, readPolicies } from './plugins.ts';
+import type { Session } from './session.ts';
+import { ACTIVE_USED, ALLOCATED, isIn, Status } from './status.ts';
+
+/** Classes kept current at once; one more slot is scratch for tasks with claims. */
+const MAX_SLOTS = 97;
+/** Words of the state's header that the cycle itself uses. */
+export const STATE_HEADER = { magic: 0, isGpuMapped: 8 } as const;
+
+/** Upper bounds of the state's sizes, from row counts alone: the runner allocates before the cycle opens. */
+export function sizesOf(view: SnapshotView): StateSizes {
+  const count = (used: Uint8Array, rows: number): number => {
+    let n = 0;
+    for (let row = 0; row < rows; row++) n += used[row]!;
+    return n;
+  };
+  const dims = new Set<string>();
+  const addDims = (used: Uint8Array, rows: number, json: Int32Array): void => {
+    const seen = new Set<number>();
+    for (let row = 0; row < rows; row++) {
+      if (used[row] !== 1 || json[row] === NO_ROW || seen.has(json[row]!)) continue;
+      seen.add(json[row]!);
+      for (const name of Object.keys(JSON.parse(view.texts.get(json[row]!)) as object)) dims.add(name);
+    }
+  };
+  addDims(view.nodes.used, view.nodes.rows, view.nodes.scalarsJson);
+  addDims(view.shapes.used, view.shapes.rows, view.shapes.scalarsJson);
+  let podSets = 0;
+  const g = view.podGroups;
+  for (let row = 0; row < g.rows; row++) {
+    if (g.used[row] === 1) podSets += g.subGroupsJson[row] === NO_ROW ? 1 : 1 + (JSON.parse(view.texts.get(g.subGroupsJson[row]!)) as unknown[]).length;
+  }
+  let devices = 0;
+  const p = view.pods;
+  for (let row = 0; row < p.rows; row++) {
+    if (p.used[row] !== 1) continue;
+    const shape = p.shapeRow[row]!;
+    if (shape !== NO_ROW && view.shapes.typeCode[shape]! !== 0) devices += Math.max(1, Math.min(view.shapes.gpuCount[shape]!, 64));
+  }
+  const nodes = count(view.nodes.used, view.nodes.rows);
+  const classes = count(view.shapes.used, view.shapes.rows) * Math.max(1, count(view.signatures.used, view.signatures.rows));
+  return { nodes, dims: dims.size, groups: devices + 1, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
+}
+
+/** Opens a cycle on a snapshot: joins, ledgers, queue sums, fair shares (spec 03 section 1.3, 02 sections 2.9, 6.2). */
+export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: number, buffer: SharedArrayBuffer, port: SearchPort): Session {
+  const plugins = readPlugins(config);
+  const policies = readPolicies(config, plugins);
+  const nodes = listNodes(view, config);
+  const dimNames = listDims(view, nodes);
+  const { queues, ofText: queueOfText } = openQueues(view, config, nowMs);
+  const list = openJobs(view, config, queueOfText);
+  const bounds = sizesOf(view);
+  const state = createState(buffer, { ...bounds, nodes: nodes.rows.length, dims: dimNames.length, queues: queues.count, podSets: list.setJob.length });
+  const dra = openDra(view, { queueLabelKey: config.params.queueLabelKey });
+  fillNodes(view, state, nodes, dimNames, dra);
+  const nodeOfText = new Int32Array(view.texts.capacity).fill(-1);
+  for (let n = 0; n < nodes.rows.length; n++) nodeOfText[view.nodes.nameText[nodes.rows[n]!]!] = n;
+  const opened = openTasks(view, config, nowMs, list, nodeOfText);
+  const journal = createJournal(state.cells);
+  const dimOf = new Map(dimNames.map((name, d) => [name, d] as const));
+  const evaluator: Evaluator = {
+    state,
+    policies,
+    isGpuClassMapped: dra.classOfResource('nvidia.com/gpu') !== null || dra.classOfResource('amd.com/gpu') !== null,
+    delegatedDims: Uint8Array.from(dimNames, (name) => (dra.classOfResource(name) === null ? 0 : 1)),
+  };
+  const counts = { bound: 0, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
+  const requests: (Request | undefined)[] = [];
+  const gpuRange = gpuMemoryRange(state);
+  const session: Session = {
+    view,
+    config,
+    nowMs,
+    plugins,
+    policies,
+    state,
+    journal,
+    nodeName: nodes.names,
+    nodeOfText,
+    dimNames,
+    migGpusOfDim: Int32Array.from(dimNames, migGpusOf),
+    jobOfText: list.ofText,
+    queues,
+    jobs: list.jobs,
+    podSets: opened.podSets,
+    tasks: opened.tasks,
+    groupNames: [],
+    legacyMigNode: new Map<number, number>(),
+    minGpuMib: gpuRange.min,
+    maxGpuMib: gpuRange.max,
+    maxima: nodeMaxima({ state }),
+    request: (shapeRow) => (requests[shapeRow] ??= readRequest(view, shapeRow, (name) => dimOf.get(name) ?? -1)),
+    evaluator,
+    classes: createClassIndex(view, evaluator, journal, port, counts),
+    port,
+    dra,
+    hasPodAffinity: hasSignature(view, SignatureFlag.podAffinity | SignatureFlag.preferredPodAffinity),
+    affinity: new PodAffinityIndex(view, state.facts.row, { scorePreferred: policies.podAffinity }),
+    ports: new HostPortIndex(view, nodes.rows.length),
+    volumes: new VolumeFilter(view),
+    configMaps: new ConfigMapIndex(view),
+    errors: { task: new Map(), job: new Map() },
+    counts,
+    started: new Set(),
+    attempted: new Set(),
+  };
+  fillState(session, opened, dimNames);
+  seal(journal);
+  return session;
+}
+
+function hasSignature(view: SnapshotView, flags: number): boolean {
+  const c = view.signatures;
+  for (let row = 0; row < c.rows; row++) if (c.used[row] === 1 && (c.flags[row]! & flags) !== 0) return true;
+  return false;
+}
+
+/** Puts everything on the ledgers that is there when the cycle begins. */
+function fillState(s: Session, opened: TaskList, dimNames: readonly string[]): void {
+  const { state } = s;
+  for (let d = 0; d < dimNames.length; d++) state.dimText[d] = s.view.texts.find(dimNames[d]!);
+  state.header[STATE_HEADER.isGpuMapped] = s.evaluator.isGpuClassMapped ? 1 : 0;
+  const groups = createGroups(s, opened);
+  attach(s, opened, groups, true);
+  attach(s, opened, groups, false);
+  for (let job = 0; job < s.jobs.count; job++) {
+    if (s.jobs.queue[job]! < 0) {
+      const text = s.view.podGroups.queueText[s.jobs.row[job]!]!;
+      const message = `Queue '${text === NO_ROW ? '' : s.view.texts.get(text)}' does not exist`;
+      addJobError(s, job, { reason: 'QueueDoesNotExist', message, detail: message, subGroup: '' });
+    }
+    const invalid = s.jobs.invalid.get(job);
+    if (invalid !== undefined) addJobError(s, job, { reason: 'PodSchedulingErrors', message: invalid, detail: invalid, subGroup: '' });
+  }
+  sumTotals(s, opened);
+  divideAll(s.queues, kValue(s));
+  state.header[STATE_HEADER.magic] = STATE_MAGIC;
+}
+
+/** Proportion argument `kValue`: unreadable = 1, not positive = 0 (spec 02 section 7.3). */
+function kValue(s: Session): number {
+  const value = Number(s.plugins.argument('proportion', 'kValue') ?? '1');
+  return Number.isNaN(value) ? 1 : Math.max(0, value);
+}
+
+/** Groups of tasks on nodes, numbered by name: the order of every tie among existing groups (spec 09 row 2). */
+function createGroups(s: Session, opened: TaskList): Map<number, readonly number[]> {
+  const wanted: { node: number; name: string }[] = [];
+  const namesOf = new Map<number, readonly string[]>();
+  for (let p = 0; p < s.view.pods.rows; p++) {
+    const node = opened.node[p]!;
+    if (node < 0 || s.view.pods.used[p] !== 1 || !isIn(ACTIVE_USED, opened.status[p]!) || !requestOf(s, p).isShared) continue;
+    const request = opened.tasks.bindRequest[p]!;
+    const fromRequest = request < 0 ? NO_ROW : s.view.bindRequests.gpuGroupsJson[request]!;
+    const text = fromRequest !== NO_ROW ? fromRequest : s.view.pods.gpuGroupsJson[p]!;
+    if (text === NO_ROW) continue;
+    const names = JSON.parse(s.view.texts.get(text)) as string[];
+    namesOf.set(p, names);
+    for (const name of names) wanted.push({ node, name });
+  }
+  wanted.sort((a, b) => a.node - b.node || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const numbers = new Map<string, number>();
+  for (const { node, name } of wanted) {
+    const key = `${node}/${name}`;
+    if (numbers.has(key)) continue;
+    const g = createGroup(s.journal, s.state, node);
+    s.groupNames[g] = name;
+    numbers.set(key, g);
+  }
+  const result = new Map<number, readonly number[]>();
+  for (const [p, names] of namesOf) result.set(p, names.map((name) => numbers.get(`${opened.node[p]!}/${name}`)!));
+  return result;
+}
+
+/** Attaches tasks: reservation pods first, then all others (spec 03 section 2.4). */
+function attach(s: Session, opened: TaskList, groups: ReadonlyMap<number, readonly number[]>, reservations: boolean): void {
+  const { pods } = s.view;
+  const { cells } = s.state;
+  for (let p = 0; p < pods.rows; p++) {
+    if (pods.used[p] !== 1 || ((pods.flags[p]! & PodFlag.reservation) !== 0) !== reservations) continue;
+    const status = opened.status[p]! as Status;
+    const node = isIn(ACTIVE_USED, status) ? opened.node[p]! : -1;
+    cells[taskCell(s, TASK_CELL.status, p)] = status;
+    cells[taskCell(s, TASK_CELL.node, p)] = node;
+    if (node >= 0) {
+      if (requestOf(s, p).isLegacyMig) markLegacyMig(s, p, node);
+      occupyAtOpen(s, p, node, status, groups.get(p) ?? []);
+    }
+    const podSet = s.tasks.podSet[p]!;
+    if (podSet < 0) continue;
+    countStatus(s, podSet, status, 1);
+    const job = s.podSets.job[podSet]!;
+    if (s.jobs.queue[job]! < 0) continue;
+    if (isIn(ALLOCATED, status)) {
+      if (node >= 0) {
+        chargeQueues(s, p, node, 1);
+        demandOfQueue(s, p, job, node);
+      }
+    } else if (status === Status.pending) demandOfQueue(s, p, job, -1);
+  }
+}
+
+function markLegacyMig(s: Session, podRow: number, node: number): void {
+  s.legacyMigNode.set(podRow, node);
+  s.state.ledger.legacyMigTasks[node] = s.state.ledger.legacyMigTasks[node]! + 1;
+}
+
+/** Resources of the cluster for fairness: usable nodes minus what foreign pods ask for (spec 02 section 2.9). */
+function sumTotals(s: Session, opened: TaskList): void {
+  const { facts, sizes } = s.state;
+  const { total } = s.queues;
+  const isUsable = (n: number): boolean => (facts.flags[n]! & NODE_NOT_USABLE) === 0;
+  for (let n = 0; n < sizes.nodes; n++) {
+    if (!isUsable(n)) continue;
+    total[0] = total[0]! + facts.allocMilliCpu[n]!;
+    total[1] = total[1]! + facts.allocMemoryBytes[n]!;
+    if (s.policies.restrictNodes && (facts.flags[n]! & NodeFlag.gpuWorker) === 0) continue;
+    total[2] = total[2]! + (facts.allocGpu[n]! + migGpusOfNode(s, n)) * 1000;
+  }
+  const ours = s.view.texts.find(s.config.params.schedulerName);
+  const { pods } = s.view;
+  for (let p = 0; p < pods.rows; p++) {
+    if (pods.used[p] !== 1 || pods.schedulerText[p] === ours || opened.node[p]! < 0 || !isIn(ACTIVE_USED, opened.status[p]!)) continue;
+    if ((pods.flags[p]! & (PodFlag.reservation | PodFlag.scaling)) !== 0 || !isUsable(opened.node[p]!)) continue;
+    const r = requestOf(s, p);
+    total[0] = total[0]! - r.milliCpu;
+    total[1] = total[1]! - r.memoryBytes;
+    total[2] = total[2]! - demandGpuMilli(s, p, Number.NaN, true);
+  }
+}
+
+function migGpusOfNode(s: Session, n: number): number {
+  let gpus = 0;
+  for (let d = 0; d < s.dimNames.length; d++) {
+    if (s.migGpusOfDim[d]! > 0) gpus += s.migGpusOfDim[d]! * s.state.facts.allocScalar[d * s.state.sizes.nodes + n]!;
+  }
+  return gpus;
+}
