@@ -1,6 +1,6 @@
 import type { RawDecision } from '../../base/decisions.ts';
 import { isJobReady, jobCount } from '../jobs/gang.ts';
-import { createJobTree, popJob, pushJob, refresh } from '../jobs/jobTree.ts';
+import { createJobTree, popJob, pushJob, refresh, tasksOf } from '../jobs/jobTree.ts';
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
@@ -28,7 +28,7 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
     const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
     s.counts.jobsAttempted++;
     s.attempted.add(job);
-    const result = attemptJob(st, job, false);
+    const result = attemptJob(st, job, tasksOf(s, tree, job), false);
     if (result === 'failed') {
       undoTo(st, 0);
       s.counts.jobsFailed++;

@@ -1,6 +1,6 @@
-import { mustPipelineWhole, rootOf } from '../jobs/gang.ts';
+import { isFlat, mustPipelineWhole, rootOf } from '../jobs/gang.ts';
 import { orderMembers } from '../jobs/memberOrder.ts';
-import { needOf, selectTasks } from '../jobs/selectTasks.ts';
+import { needOf } from '../jobs/selectTasks.ts';
 import { placeTask } from '../placement/placeTask.ts';
 import { findViolation, violationError } from '../queues/capacity.ts';
 import { addJobError, recordTaskFailure } from '../report/jobErrors.ts';
@@ -10,12 +10,12 @@ import { convertToPipelined, type Statement } from '../statement.ts';
 export type AttemptResult = 'failed' | 'allocated' | 'pipelined';
 
 /**
- * Tries the next step of a job: its missing gang members, or one growth step, all or nothing (spec 03 sections 6.4–6.8).
+ * Tries `tasks`, the next step of a job: its missing gang members, or one growth step, all or nothing (spec 03 sections
+ * 6.4–6.8).
  * On 'failed' the caller undoes the statement. `pipelineOnly`: a simulation, nothing is bound and nodes' reasons are not kept.
  */
-export function attemptJob(st: Statement, job: number, pipelineOnly: boolean): AttemptResult {
+export function attemptJob(st: Statement, job: number, tasks: readonly number[], pipelineOnly: boolean): AttemptResult {
   const s = st.session;
-  const tasks = selectTasks(s, job);
   if (tasks.length === 0) return 'failed';
   const need = needOf(s, tasks, s.maxGpuMib, false);
   const violation = findViolation(s, job, need);
@@ -23,8 +23,10 @@ export function attemptJob(st: Statement, job: number, pipelineOnly: boolean): A
     if (!pipelineOnly) addJobError(s, job, violationError(s, job, need, violation));
     return 'failed';
   }
-  const bySet = groupBySet(s, tasks);
-  if (!placeSet(st, job, rootOf(s, job), bySet, pipelineOnly)) return 'failed';
+  const isPlaced = isFlat(s, job)
+    ? placePodSet(st, job, s.jobs.firstSet[job]!, tasks, pipelineOnly)
+    : placeSet(st, job, rootOf(s, job), groupBySet(s, tasks), pipelineOnly);
+  if (!isPlaced) return 'failed';
   if (!st.placements.some((p) => p.status === 3)) return 'allocated';
   if (!mustPipelineWhole(s, job)) return 'allocated';
   return convertToPipelined(st) ? 'pipelined' : 'failed';

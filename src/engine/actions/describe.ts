@@ -12,7 +12,7 @@ import type { Placement } from '../statement.ts';
 export function describePlacement(s: Session, action: string, job: number, p: Placement): RawDecision {
   const r = requestOf(s, p.podRow);
   const isMig = r.type === RequestType.migInstance;
-  const portion = r.isShared ? devicePortion(r, s.state.facts.gpuMemoryMib[p.node]!) : r.wholeGpus > 0 ? 1 : 0;
+  const portion = r.isShared ? formatPortion(devicePortion(r, s.state.facts.gpuMemoryMib[p.node]!)) : r.wholeGpus > 0 ? '1.00' : '0.00';
   const details = claimDetails(s, p.podRow);
   return {
     kind: p.status === Status.pipelined ? 'pipeline' : 'bind',
@@ -22,7 +22,7 @@ export function describePlacement(s: Session, action: string, job: number, p: Pl
     nodeRow: s.state.facts.row[p.node]! as NodeRow,
     receivedType: isMig ? ReceivedType.migInstance : r.isShared ? ReceivedType.fraction : ReceivedType.regular,
     gpuCount: isMig ? 0 : r.isShared ? r.deviceCount : r.wholeGpus,
-    gpuPortion: formatPortion(isMig ? 0 : portion),
+    gpuPortion: portion,
     gpuGroups: p.groupNames,
     ...(details === null ? {} : { details }),
   };

@@ -139,7 +139,7 @@ function compileNodeTerm(texts: Texts, term: NodeSelectorTerm): CompiledNodeTerm
 }
 
 /** Whether a label set satisfies one requirement. */
-export function matchesRequirement(view: SnapshotView, setRow: number, requirement: CompiledRequirement): boolean {
+function matchesRequirement(view: SnapshotView, setRow: number, requirement: CompiledRequirement): boolean {
   const value = labelValueRow(view.labelSets, setRow, requirement.keyRow);
   switch (requirement.operator) {
     case Operator.in:

@@ -1,5 +1,5 @@
 import type { SnapshotView } from '../../base/snapshotView.ts';
-import { labelValueRow } from './labels.ts';
+import { ABSENT, labelValueRow } from './labels.ts';
 
 /** Up to this many values a key's numbers are kept in an array from the start. */
 const DENSE_VALUES = 64;
@@ -18,7 +18,7 @@ export class TopologyKey {
     const values = new Int32Array(nodeRowAt.length).fill(-1);
     for (let node = 0; node < nodeRowAt.length; node++) {
       const value = labelValueRow(view.labelSets, view.nodes.labelSetRow[nodeRowAt[node]!]!, keyRow);
-      if (value < -1) continue;
+      if (value === ABSENT) continue;
       let number = numbers.get(value);
       if (number === undefined) {
         number = numbers.size;

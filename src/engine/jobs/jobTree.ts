@@ -14,7 +14,9 @@ export interface JobTree {
   readonly bestChild: Int32Array;
   /** Elastic state of a job when it was pushed. */
   readonly elastic: Int8Array;
-  readonly needs: Map<number, Need>;
+  /** Tasks of a job's next step and their sum, kept until the job is pushed again. */
+  readonly tasks: (readonly number[] | undefined)[];
+  readonly needs: (Need | undefined)[];
 }
 
 /**
@@ -28,7 +30,8 @@ export function createJobTree(s: Session, candidates: readonly number[], depth: 
     head: new Int32Array(s.queues.count).fill(-1),
     bestChild: new Int32Array(s.queues.count).fill(-1),
     elastic: new Int8Array(s.jobs.count),
-    needs: new Map(),
+    tasks: new Array<readonly number[] | undefined>(s.jobs.count).fill(undefined),
+    needs: new Array<Need | undefined>(s.jobs.count).fill(undefined),
   };
   for (const job of candidates) {
     const queue = s.jobs.queue[job]!;
@@ -61,7 +64,8 @@ export function popJob(s: Session, t: JobTree): number {
 /** Puts a job back after a success, with its state of now. */
 export function pushJob(s: Session, t: JobTree, job: number): void {
   const queue = s.jobs.queue[job]!;
-  t.needs.delete(job);
+  t.tasks[job] = undefined;
+  t.needs[job] = undefined;
   t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
   const list = t.jobs[queue]!;
   const compare = comparator(s, t);
@@ -90,11 +94,21 @@ export function refresh(s: Session, t: JobTree, queue: number): void {
   }
 }
 
+/** Tasks of the job's next step (spec 02 section 10.1). */
+export function tasksOf(s: Session, t: JobTree, job: number): readonly number[] {
+  let tasks = t.tasks[job];
+  if (tasks === undefined) {
+    tasks = selectTasks(s, job);
+    t.tasks[job] = tasks;
+  }
+  return tasks;
+}
+
 function needOfJob(s: Session, t: JobTree, job: number): Need {
-  let need = t.needs.get(job);
+  let need = t.needs[job];
   if (need === undefined) {
-    need = needOf(s, selectTasks(s, job), s.minGpuMib, true);
-    t.needs.set(job, need);
+    need = needOf(s, tasksOf(s, t, job), s.minGpuMib, true);
+    t.needs[job] = need;
   }
   return need;
 }

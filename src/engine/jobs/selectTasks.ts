@@ -3,7 +3,7 @@ import { countOf, requestOf, statusOf } from '../session/occupy.ts';
 import { demandGpuMilli } from '../session/demand.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
 import { Status } from '../session/status.ts';
-import { countSatisfied, isMemberReady, isMemberSatisfied, rootOf } from './gang.ts';
+import { countSatisfied, isFlat, isMemberReady, isMemberSatisfied, rootOf } from './gang.ts';
 import { orderMembers } from './memberOrder.ts';
 import { sortedPods } from './taskOrder.ts';
 
@@ -12,7 +12,8 @@ import { sortedPods } from './taskOrder.ts';
  * what it still needs, afterwards one growth step.
  */
 export function selectTasks(s: Session, job: number): number[] {
-  return select(s, rootOf(s, job));
+  // One pod set under the root: both phases come down to it, and it is ready if the job is.
+  return isFlat(s, job) ? selectPods(s, s.jobs.firstSet[job]!) : select(s, rootOf(s, job));
 }
 
 function select(s: Session, set: SubGroupSet): number[] {

@@ -175,12 +175,13 @@ export function evaluateNode(e: Evaluator, r: Request, isGpuTask: boolean, slot:
     if (l.idleGpu[n]! > 0 || l.releasingGpu[n]! > 0) wholeDevices = Math.max(0, Math.trunc(l.idleGpu[n]!) + Math.trunc(l.releasingGpu[n]!));
   }
   const now = fitsNow(e, r, n, extraGpus, credit);
-  if (!fits) {
+  if (!fits && slot.before[n] !== PredicateCode.gpuMemoryUnknown) {
     slot.key[n] = Number.NEGATIVE_INFINITY;
     slot.code[n] = 0;
     if (!now) slot.lack[n] = lackBits(e, r, n);
     return;
   }
+  // A memory request on a node that does not tell its memory is told so, whatever the unknown memory would mean for it.
   let code = slot.before[n]!;
   if (code === 0 && r.isShared && e.policies.predicates) {
     const usesNewDevice = e.policies.newDeviceFirst ? wholeDevices > 0 : r.deviceCount > groups;
@@ -217,12 +218,19 @@ function hasRoomInGroup(state: State, r: Request, n: number): boolean {
 
 /** Compares the request with allocatable − used, in the order of spec 03 section 7.1. */
 function lackBits(e: Evaluator, r: Request, n: number): number {
-  const bits = insufficient(e, r, n, 0, 0);
+  // A memory request that merely finds no device with room gives no reason (spec 03 section 7.1).
+  if (r.gpuMemoryMib > 0 && devicePortion(r, e.state.facts.gpuMemoryMib[n]!) <= 1 && restFitsIdle(e, r, n)) return 0;
+  const bits = insufficient(e, r, n);
   if (bits === 0 || r.overhead === null) return bits;
   return fitsWithoutOverhead(e, r, n) ? bits | Lack.overhead : bits;
 }
 
-function insufficient(e: Evaluator, r: Request, n: number, cpuCredit: number, memoryCredit: number): number {
+function restFitsIdle(e: Evaluator, r: Request, n: number): boolean {
+  const { ledger: l } = e.state;
+  return r.milliCpu <= l.idleMilliCpu[n]! && r.memoryBytes <= l.idleMemoryBytes[n]! && l.idlePods[n]! >= 1 && scalarsFit(e, r, n, false);
+}
+
+function insufficient(e: Evaluator, r: Request, n: number): number {
   const { facts, ledger: l, sizes } = e.state;
   let bits = 0;
   if (r.type !== RequestType.migInstance) {
@@ -230,8 +238,8 @@ function insufficient(e: Evaluator, r: Request, n: number, cpuCredit: number, me
     if (requestedGpus(r, facts.gpuMemoryMib[n]!) > free) bits |= Lack.gpus;
     if (r.isShared && deviceMib(r, facts.gpuMemoryMib[n]!) > facts.gpuMemoryMib[n]!) bits |= Lack.gpuMemory;
   }
-  if (r.milliCpu > facts.allocMilliCpu[n]! - l.usedMilliCpu[n]! + cpuCredit) bits |= Lack.cpu;
-  if (r.memoryBytes > facts.allocMemoryBytes[n]! - l.usedMemoryBytes[n]! + memoryCredit) bits |= Lack.memory;
+  if (r.milliCpu > facts.allocMilliCpu[n]! - l.usedMilliCpu[n]!) bits |= Lack.cpu;
+  if (r.memoryBytes > facts.allocMemoryBytes[n]! - l.usedMemoryBytes[n]!) bits |= Lack.memory;
   if (facts.allocPods[n]! - l.usedPods[n]! < 1) bits |= Lack.pods;
   for (let k = 0; k < r.scalarDim.length; k++) {
     const cell = r.scalarDim[k]! * sizes.nodes + n;
