@@ -58,6 +58,7 @@ export function undoTo(st: Statement, count: number): void {
     const flags = s.view.signatures.flags[s.view.pods.signatureRow[p.podRow]!]!;
     if ((flags & SignatureFlag.hostPorts) !== 0) s.ports.remove(p.podRow, p.node);
     if (s.hasPodAffinity) s.affinity.remove(p.podRow, p.node);
+    s.csi?.remove(p.podRow, p.node, true);
     if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
     else s.tasks.groups.set(p.podRow, p.oldGroups);
   }

@@ -27,7 +27,6 @@ export function attemptJob(st: Statement, job: number, tasks: readonly number[],
     ? placePodSet(st, job, s.jobs.firstSet[job]!, tasks, pipelineOnly)
     : placeSet(st, job, rootOf(s, job), groupBySet(s, tasks), pipelineOnly);
   if (!isPlaced) return 'failed';
-  if (!st.placements.some((p) => p.status === 3)) return 'allocated';
   if (!mustPipelineWhole(s, job)) return 'allocated';
   return convertToPipelined(st) ? 'pipelined' : 'failed';
 }

@@ -1,8 +1,9 @@
 // The structured allocator: devices of one node for a list of claims, all or nothing, by backtracking (spec 03 section 11.5).
-import { asRecord, asText } from './json.ts';
+
 import type { ClaimShape, DeviceRequest, MatchConstraint } from './claimShape.ts';
 import type { DeviceClass } from './deviceClasses.ts';
 import type { DeviceTable } from './devices.ts';
+import { asRecord, asText } from './json.ts';
 import type { Candidates, Selectors } from './selectors.ts';
 import type { SliceIndex } from './slices.ts';
 
@@ -24,8 +25,8 @@ export type Picks = readonly { readonly request: number; readonly device: number
 export type Outcome =
   | { readonly kind: 'found'; readonly picks: readonly Picks[] }
   | { readonly kind: 'none' }
-  /** The claims cannot be judged on this node. */
-  | { readonly kind: 'problem'; readonly message: string };
+  /** The claims cannot be judged on this node. `isGeneral`: the message names no claim, it holds for every equal claim. */
+  | { readonly kind: 'problem'; readonly message: string; readonly isGeneral: boolean };
 
 const NONE: Outcome = Object.freeze({ kind: 'none' });
 
@@ -41,12 +42,13 @@ export function allocate(input: AllocatorInput, nodeRow: number, demands: readon
   const steps: Step[] = [];
   for (let d = 0; d < demands.length; d++) {
     const problem = addSteps(input, nodeRow, demands[d]!, d, steps);
-    if (problem !== '') return { kind: 'problem', message: problem };
+    if (problem !== '') return { kind: 'problem', message: problem, isGeneral: false };
   }
   if (!canSuffice(input.devices, steps)) return failed(input, nodeRow);
   const search = new Search(input, steps);
   const isFound = search.fill(0, 0, 0);
-  if (search.problem !== '') return { kind: 'problem', message: search.problem };
+  if (search.isExhausted) return { kind: 'problem', message: `no solution within ${MAX_TRIALS} trials`, isGeneral: true };
+  if (search.problem !== '') return { kind: 'problem', message: search.problem, isGeneral: false };
   if (!isFound) return failed(input, nodeRow);
   const picks = demands.map((): { request: number; device: number }[] => []);
   steps.forEach((step, s) => {
@@ -57,7 +59,7 @@ export function allocate(input: AllocatorInput, nodeRow: number, demands: readon
 
 function failed(input: AllocatorInput, nodeRow: number): Outcome {
   if (!input.slices.inventory(nodeRow).hasInvalidPool) return NONE;
-  return { kind: 'problem', message: 'invalid resource pools were encountered' };
+  return { kind: 'problem', message: 'invalid resource pools were encountered', isGeneral: true };
 }
 
 /** One request of one claim. */
@@ -170,6 +172,10 @@ class Search {
     this.picked = steps.map(() => []);
   }
 
+  get isExhausted(): boolean {
+    return this.#trials > MAX_TRIALS;
+  }
+
   /**
    * Finds devices for step s from its k-th on, and for all later steps. Devices of one request are tried in ascending
    * order only: any other order of the same devices is the same solution.
@@ -181,7 +187,7 @@ class Search {
     if (step.isAll) return this.#fillAll(s, step);
     if (!step.candidates.hasProblem && this.#countUsable(step, from) < step.need - k) return false;
     const { ids } = step.candidates;
-    let failedKinds: Set<string> | null = null;
+    const failedKinds = new Set<string>();
     for (let i = from; i < ids.length; i++) {
       const device = ids[i]!;
       if (!this.#isFree(device)) continue;
@@ -191,16 +197,12 @@ class Search {
       }
       if (!this.#isAllowed(step, device)) continue;
       // A device that differs in nothing from one that failed here fails too.
-      if (failedKinds?.has(this.#kind(device)) === true) continue;
+      if (failedKinds.size > 0 && failedKinds.has(this.#kind(device))) continue;
       this.#pick(s, step, device);
       if (this.fill(s, k + 1, i + 1)) return true;
       this.#unpick(s, step, device);
-      if (this.problem !== '') return false;
-      if (++this.#trials > MAX_TRIALS) {
-        this.problem = `no solution within ${MAX_TRIALS} trials`;
-        return false;
-      }
-      failedKinds ??= new Set();
+      if (this.problem !== '' || this.isExhausted) return false;
+      this.#trials++;
       failedKinds.add(this.#kind(device));
     }
     return false;

@@ -159,7 +159,8 @@ function registerQuantities(env: Environment): void {
 }
 
 function registerVersions(env: Environment): void {
-  const read = (text: string, normalize: boolean): CelSemver => required(CelSemver.parse(text, normalize), `${text}: not a semantic version`);
+  const read = (text: string, normalize: boolean): CelSemver =>
+    required(CelSemver.parse(text, normalize), `${text}: not a semantic version`);
   env.registerType('Semver', { ctor: CelSemver, fields: {} });
   env.registerFunction('semver(string): Semver', (text: string) => read(text, false));
   env.registerFunction('semver(string, bool): Semver', read);

@@ -135,8 +135,10 @@ function refusalOf(record: JsonRecord, exactly: JsonRecord, selectors: readonly 
   if (asList(record['firstAvailable']).length > 0) return ': has subrequests, but the DRAPrioritizedList feature is disabled';
   const empty = selectors.indexOf('');
   if (empty >= 0) return `, selector #${empty}: CEL expression empty (unsupported selector type?)`;
-  if (exactly['adminAccess'] === true || exactly['adminAccess'] === false) return ': admin access is requested, but the feature is disabled';
-  if (Object.keys(asRecord(exactly['capacity'])).length > 0) return ': capacity is requested, but the DRAConsumableCapacity feature is disabled';
+  if (exactly['adminAccess'] === true || exactly['adminAccess'] === false)
+    return ': admin access is requested, but the feature is disabled';
+  if (Object.keys(asRecord(exactly['capacity'])).length > 0)
+    return ': capacity is requested, but the DRAConsumableCapacity feature is disabled';
   if (asText(exactly['deviceClassName']) === '') return ': missing device class name (unsupported request type?)';
   const mode = modeOf(exactly);
   return mode === 'ExactCount' || mode === 'All' ? '' : `: unsupported count mode ${mode}`;

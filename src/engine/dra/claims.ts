@@ -19,15 +19,26 @@ export interface Claim {
   readonly shape: ClaimShape;
   /** Made by a binder for extended resources: its devices are counted as container requests (11.9). */
   readonly isExtended: boolean;
-  /** `status.reservedFor`: UIDs of pods, "resource/UID" of other consumers. Changes through the ledger only. */
-  readonly consumers: Set<string>;
+  /** `status.reservedFor`: UIDs of pods, "resource/UID" of other consumers. They stay when trials are taken back. */
+  readonly residents: Set<string>;
+  /** UIDs of the pods that were placed in this cycle. */
+  readonly placed: Set<string>;
   allocation: Allocation | null;
-  /** What the claim falls back to when a trial consumer leaves: the allocation that it has without consumers. */
+  /** The allocation that the claim has without those pods. */
   resting: Allocation | null;
+}
+
+/** Length of `reservedFor` as this cycle would write it. */
+export function countConsumers(claim: Claim): number {
+  let count = claim.residents.size;
+  for (const uid of claim.placed) if (!claim.residents.has(uid)) count++;
+  return count;
 }
 
 export class ClaimLedger {
   readonly shapes = new ClaimShapes();
+  /** Grows whenever a claim gets or loses its allocation. */
+  version = 0;
   readonly #byKey = new Map<string, Claim>();
   /** Claims by text row of a pod's UID, as section 11.2 finds them without a name. */
   readonly #byPodUid = new Map<number, Claim[]>();
@@ -59,26 +70,27 @@ export class ClaimLedger {
     return this.#extendedByPodUid.get(podUidRow);
   }
 
-  /** Adds a pod to the consumers. */
+  /** Adds a pod that is placed in this cycle. */
   reserve(claim: Claim, podUid: string): void {
-    if (claim.consumers.has(podUid)) return;
-    claim.consumers.add(podUid);
-    this.#log.push(() => claim.consumers.delete(podUid));
+    this.#add(claim.placed, podUid);
   }
 
-  /** Takes a pod off the consumers; the claim of nobody falls back to what it rested on. */
+  /** Takes a placed pod off again; the last one leaves the claim as it was without them. */
   release(claim: Claim, podUid: string): void {
-    if (claim.consumers.delete(podUid)) this.#log.push(() => claim.consumers.add(podUid));
-    if (claim.consumers.size === 0) this.allocate(claim, claim.resting);
+    this.#delete(claim.placed, podUid);
+    if (claim.placed.size === 0) this.allocate(claim, claim.resting);
   }
 
-  /** As `release`, for a pod that leaves for good: a claim that nobody uses any more gives its devices back. */
+  /** Adds a pod that has the claim before or beside this cycle, with the claim's present allocation. */
+  settle(claim: Claim, podUid: string): void {
+    this.#add(claim.residents, podUid);
+    this.#rest(claim, claim.allocation);
+  }
+
+  /** A pod leaves for good: a claim that nobody uses any more gives its devices back. */
   vacate(claim: Claim, podUid: string): void {
-    const { resting } = claim;
-    claim.resting = null;
-    this.#log.push(() => {
-      claim.resting = resting;
-    });
+    this.#delete(claim.residents, podUid);
+    if (claim.residents.size === 0) this.#rest(claim, null);
     this.release(claim, podUid);
   }
 
@@ -89,9 +101,29 @@ export class ClaimLedger {
     if (before !== null) this.#devices.free(before.devices);
     if (allocation !== null) this.#devices.take(allocation.devices);
     claim.allocation = allocation;
+    this.version++;
     this.#log.push(() => {
       claim.allocation = before;
+      this.version++;
     });
+  }
+
+  #rest(claim: Claim, resting: Allocation | null): void {
+    const before = claim.resting;
+    claim.resting = resting;
+    this.#log.push(() => {
+      claim.resting = before;
+    });
+  }
+
+  #add(consumers: Set<string>, uid: string): void {
+    if (consumers.has(uid)) return;
+    consumers.add(uid);
+    this.#log.push(() => consumers.delete(uid));
+  }
+
+  #delete(consumers: Set<string>, uid: string): void {
+    if (consumers.delete(uid)) this.#log.push(() => consumers.add(uid));
   }
 
   #enter(view: SnapshotView, id: number, key: string, object: JsonRecord): void {
@@ -105,14 +137,17 @@ export class ClaimLedger {
       labels: asRecord(metadata['labels']),
       shape: this.shapes.of(asRecord(object['spec'])['devices']),
       isExtended: asRecord(metadata['annotations'])[EXTENDED_ANNOTATION] === 'true',
-      consumers: new Set(reserved.map(consumerKey)),
+      residents: new Set(reserved.map(consumerKey)),
+      placed: new Set(),
       allocation: null,
       resting: null,
     };
     this.allocate(claim, readAllocation(view, this.#devices, status['allocation']));
-    if (claim.consumers.size === 0) claim.resting = claim.allocation;
+    claim.resting = claim.allocation;
     this.#byKey.set(key, claim);
-    const owners = asList(metadata['ownerReferences']).map(asRecord).filter((owner) => owner['kind'] === 'Pod');
+    const owners = asList(metadata['ownerReferences'])
+      .map(asRecord)
+      .filter((owner) => owner['kind'] === 'Pod');
     const podUid = asText((owners[0] ?? reserved.find((r) => r['resource'] === 'pods'))?.['uid']);
     this.#index(view, claim, podUid, asText(owners.find((owner) => owner['controller'] === true)?.['uid']));
   }

@@ -1,6 +1,7 @@
 // Devices by number: those that slices publish, and any other that an allocation names.
-import type { JsonRecord } from './json.ts';
+
 import { isGpuName } from './claimShape.ts';
+import type { JsonRecord } from './json.ts';
 import type { UndoLog } from './undoLog.ts';
 
 /** What a slice says of a device. */

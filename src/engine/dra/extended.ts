@@ -46,7 +46,10 @@ export class ExtendedResources {
   readonly #shapes: ClaimShapes;
   readonly #demands: (ExtendedDemand | null | undefined)[] = [];
   readonly #gpuCounts = new Map<number, ReadonlyMap<string, number>>();
+  /** By names of the resources, per shape. */
   readonly #synthetic = new Map<string, SyntheticClaim>();
+  /** The same by shape and node: `check` asks for it once per node. */
+  readonly #onNode: ((SyntheticClaim | null)[] | undefined)[] = [];
   readonly #nodeNames = new Map<number, ReadonlySet<string>>();
 
   constructor(view: SnapshotView, classOf: ReadonlyMap<string, string>, shapes: ClaimShapes) {
@@ -77,15 +80,27 @@ export class ExtendedResources {
   syntheticClaim(shapeRow: number, nodeRow: number): SyntheticClaim | null {
     const demand = this.#demand(shapeRow);
     if (demand === null) return null;
+    let onNode = this.#onNode[shapeRow];
+    if (onNode === undefined) {
+      onNode = [];
+      this.#onNode[shapeRow] = onNode;
+    }
+    const known = onNode[nodeRow];
+    if (known !== undefined) return known;
     const names = demand.resources.filter((name) => !this.#isOffered(name, nodeRow));
-    if (names.length === 0) return null;
+    const claim = names.length === 0 ? null : this.#claimFor(shapeRow, demand, names);
+    onNode[nodeRow] = claim;
+    return claim;
+  }
+
+  #claimFor(shapeRow: number, demand: ExtendedDemand, names: readonly string[]): SyntheticClaim {
     const key = JSON.stringify([shapeRow, names]);
     let claim = this.#synthetic.get(key);
     if (claim === undefined) {
       claim = makeClaim(demand.containers, names, this.#classOf, this.#shapes);
       this.#synthetic.set(key, claim);
     }
-    return claim.deviceRequests.length === 0 ? null : claim;
+    return claim;
   }
 
   #demand(shapeRow: number): ExtendedDemand | null {
@@ -195,7 +210,11 @@ function makeClaim(
 }
 
 /** Requests and mappings of one resource: steps 1 to 3 of 11.9. */
-function requestsOf(containers: readonly Container[], resourceName: string, className: string): { requests: DraftRequest[]; mappings: DraftMapping[] } {
+function requestsOf(
+  containers: readonly Container[],
+  resourceName: string,
+  className: string,
+): { requests: DraftRequest[]; mappings: DraftMapping[] } {
   const longLived: (DraftRequest & { readonly index: number })[] = [];
   const mappings: DraftMapping[] = [];
   containers.forEach(({ name, isLongLived, requests }, index) => {

@@ -3,8 +3,8 @@ import { RequestType } from '../../base/codes.ts';
 import type { PodClaimJson } from '../../base/jsonColumns.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
-import type { Claim, ClaimLedger } from './claims.ts';
 import { addSaturating } from './claimShape.ts';
+import type { Claim, ClaimLedger } from './claims.ts';
 import type { ExtendedResources } from './extended.ts';
 
 /** One `spec.resourceClaims[]` of a pod. */
@@ -29,6 +29,8 @@ export interface PodClaims {
   /** GPUs asked for through claims, and by device class. */
   readonly gpuCount: number;
   readonly gpuCounts: ReadonlyMap<string, number>;
+  /** Of these, asked for as extended resources. */
+  readonly extendedGpuCount: number;
 }
 
 const NO_REFS: readonly ClaimRef[] = Object.freeze([]);
@@ -75,12 +77,16 @@ export class PodIndex {
       gpuCount = addSaturating(gpuCount, count);
     };
     // A legacy MIG annotation replaces the whole GPU record (spec 03 section 3.3 step 6).
+    let extendedGpuCount = 0;
     if (shapes.isLegacyMig[shapeRow] !== 1) {
       for (const { isExtended, shape } of counted) if (!isExtended && shape.gpuClass !== '') add(shape.gpuClass, shape.gpuCount);
-      for (const [className, count] of this.#extended.gpuCounts(shapeRow)) add(className, count);
+      for (const [className, count] of this.#extended.gpuCounts(shapeRow)) {
+        add(className, count);
+        extendedGpuCount = addSaturating(extendedGpuCount, count);
+      }
     }
     const isExtended = this.#extended.isDemanded(shapeRow);
-    return { namespace, uid: texts.get(uidRow), uidRow, shapeRow, refs, isExtended, gpuCount, gpuCounts };
+    return { namespace, uid: texts.get(uidRow), uidRow, shapeRow, refs, isExtended, gpuCount, gpuCounts, extendedGpuCount };
   }
 
   #readRefs(podRow: number, namespace: string): readonly ClaimRef[] {
@@ -98,4 +104,15 @@ export class PodIndex {
 /** Only Regular requests keep their claims' GPUs when they are placed (spec 03 section 3.6). */
 export function chargesClaims(view: SnapshotView, pod: PodClaims): boolean {
   return view.shapes.typeCode[pod.shapeRow] === RequestType.regular;
+}
+
+/** GPU devices that the pod's claims have, of each claim at most as many as it counts for. */
+export function gpusOf(pod: PodClaims): readonly number[] {
+  const out = new Set<number>();
+  for (const { claim } of pod.refs) {
+    if (claim === null || claim.allocation === null) continue;
+    const { gpus } = claim.allocation;
+    for (let i = 0; i < Math.min(gpus.length, claim.shape.gpuCount); i++) out.add(gpus[i]!);
+  }
+  return [...out];
 }

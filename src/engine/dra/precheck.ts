@@ -1,6 +1,7 @@
 // Checks of a pod's claims before any node is looked at (spec 03 section 11.4).
-import { asText } from './json.ts';
+import { countConsumers } from './claims.ts';
 import type { DeviceClass } from './deviceClasses.ts';
+import { asText } from './json.ts';
 import type { ClaimRef, PodClaims } from './pods.ts';
 
 const MAX_CONSUMERS = 256;
@@ -41,7 +42,7 @@ function precheckClaim(
   if (claimName === '') return `no resource claim name found for pod ${podName} and claim reference ${name}`;
   const key = `${pod.namespace}/${claimName}`;
   if (claim === null) return `failed to get resource claim ${key}: resourceclaim "${claimName}" not found`;
-  if (claim.consumers.size >= MAX_CONSUMERS) return `resource claim ${key} has reached its maximum number of consumers (${MAX_CONSUMERS})`;
+  if (countConsumers(claim) >= MAX_CONSUMERS) return `resource claim ${key} has reached its maximum number of consumers (${MAX_CONSUMERS})`;
   if (!isTemplate && claim.shape.gpuClass !== '') {
     const label = asText(claim.labels[queueLabelKey]);
     const start = `pod ${podName} cannot be scheduled: DRA claim ${claimName} is a shared GPU claim`;

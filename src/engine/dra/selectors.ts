@@ -54,7 +54,11 @@ export class Selectors {
   }
 
   candidates(set: number, nodeRow: number): Candidates {
-    return (this.#sets[set]!.candidates[nodeRow] ??= this.#findCandidates(set, nodeRow));
+    const known = this.#sets[set]!.candidates[nodeRow];
+    if (known !== undefined) return known;
+    const found = this.#findCandidates(set, nodeRow);
+    this.#sets[set]!.candidates[nodeRow] = found;
+    return found;
   }
 
   /** '' or the message of the selector that fails on the device; `claimKey`: "namespace/name" of the asking claim. */
@@ -79,8 +83,13 @@ export class Selectors {
   }
 
   #verdict(set: number, id: number): SetVerdict {
-    const facts = this.#devices.facts[id]!;
-    return (this.#sets[set]!.verdicts[facts.matchClass] ??= this.#judge(this.#sets[set]!, id));
+    const { verdicts } = this.#sets[set]!;
+    const { matchClass } = this.#devices.facts[id]!;
+    const known = verdicts[matchClass];
+    if (known !== undefined) return known;
+    const verdict = this.#judge(this.#sets[set]!, id);
+    verdicts[matchClass] = verdict;
+    return verdict;
   }
 
   #judge(set: SelectorSet, id: number): SetVerdict {
@@ -90,8 +99,7 @@ export class Selectors {
 
   #judgeAll(expressions: readonly string[], id: number, isClassSelector: boolean): SetVerdict {
     if (expressions.length === 0) return YES;
-    const facts = this.#devices.facts[id]!;
-    const device = (this.#celDevices[facts.matchClass] ??= celDevice(facts.driver, facts.attributes, facts.capacity));
+    const device = this.#celDevice(id);
     this.#compiler ??= new SelectorCompiler(this.#maxCelEntries);
     for (let index = 0; index < expressions.length; index++) {
       const verdict = this.#compiler.evaluate(expressions[index]!, device);
@@ -99,5 +107,14 @@ export class Selectors {
       if (!verdict.matches) return NO;
     }
     return YES;
+  }
+
+  #celDevice(id: number): CelDevice {
+    const { matchClass, driver, attributes, capacity } = this.#devices.facts[id]!;
+    const known = this.#celDevices[matchClass];
+    if (known !== undefined) return known;
+    const device = celDevice(driver, attributes, capacity);
+    this.#celDevices[matchClass] = device;
+    return device;
   }
 }

@@ -1,8 +1,9 @@
 // Resource slices: pools, their newest generation, and which devices a node reaches (spec 03 sections 4.8, 11.5).
+
+import type { NodeSelectorTerm } from '../../base/constraints.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { type CompiledNodeTerm, compileNodeTerms, matchesAnyTerm } from '../filters/labels.ts';
-import type { NodeSelectorTerm } from '../../base/constraints.ts';
 import { isGpuName } from './claimShape.ts';
 import type { DeviceTable } from './devices.ts';
 import { asList, asNumber, asRecord, asText, type JsonRecord } from './json.ts';
@@ -108,7 +109,11 @@ export class SliceIndex {
   }
 
   inventory(nodeRow: number): Inventory {
-    return (this.#inventories[nodeRow] ??= this.#takeInventory(nodeRow));
+    const known = this.#inventories[nodeRow];
+    if (known !== undefined) return known;
+    const inventory = this.#takeInventory(nodeRow);
+    this.#inventories[nodeRow] = inventory;
+    return inventory;
   }
 
   #enter(slice: Slice, pool: number, nameRow: number): void {

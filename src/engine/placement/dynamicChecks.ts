@@ -18,6 +18,8 @@ export interface DynamicChecks {
   readonly usesPorts: boolean;
   readonly affinity: PreparedAffinity | null;
   readonly usesVolumes: boolean;
+  /** Claims are booked against storage capacities as well. */
+  readonly usesStorage: boolean;
   readonly usesDra: boolean;
   /** Nomination and pod-affinity scores per node, which stand above every class key; null when all are 0. */
   readonly extra: Float64Array | null;
@@ -33,15 +35,16 @@ export function dynamicChecks(s: Session, podRow: number, job: number): DynamicC
   const usesPorts = usesFilters && (flags & SignatureFlag.hostPorts) !== 0 && s.ports.needs(podRow);
   const affinity = usesFilters && s.hasPodAffinity && s.affinity.isRequiredConcern(podRow) ? s.affinity.prepare(podRow) : null;
   const usesVolumes = usesFilters && (flags & SignatureFlag.volumes) !== 0 && s.volumes.prefilter(podRow).result === 'ok';
+  const usesStorage = s.csi !== null && (flags & SignatureFlag.volumes) !== 0;
   const usesDra = s.dra.isConcerned(podRow);
   const extra = extraScores(s, podRow);
-  if (!usesPorts && affinity === null && !usesVolumes && !usesDra && extra === null) return null;
-  return { podRow, job, request: requestOf(s, podRow), usesPorts, affinity, usesVolumes, usesDra, extra };
+  if (!usesPorts && affinity === null && !usesVolumes && !usesStorage && !usesDra && extra === null) return null;
+  return { podRow, job, request: requestOf(s, podRow), usesPorts, affinity, usesVolumes, usesStorage, usesDra, extra };
 }
 
 /** Checks of nothing but the queue's sums: for shared requests, whose GPU amount depends on the node. */
 export function capacityOnly(s: Session, podRow: number, job: number): DynamicChecks {
-  return { podRow, job, request: requestOf(s, podRow), usesPorts: false, affinity: null, usesVolumes: false, usesDra: false, extra: null };
+  return { podRow, job, request: requestOf(s, podRow), usesPorts: false, affinity: null, usesVolumes: false, usesStorage: false, usesDra: false, extra: null };
 }
 
 function extraScores(s: Session, podRow: number): Float64Array | null {
@@ -63,6 +66,7 @@ function extraScores(s: Session, podRow: number): Float64Array | null {
 
 /** Code of the first dynamic check that refuses the node, after everything static passed; 0 when all accept. */
 export function checkNode(s: Session, c: DynamicChecks, n: number): number {
+  if (c.usesStorage && s.csi?.fitsEventually(c.podRow, n, false) === false) return PredicateCode.storageLedger;
   if (c.request.isShared && !fitsQueueOnNode(s, c.podRow, c.job, n)) return PredicateCode.queueCapacity;
   if (c.usesPorts && s.ports.conflicts(c.podRow, n)) return PredicateCode.hostPorts;
   if (c.affinity !== null) {
@@ -71,7 +75,8 @@ export function checkNode(s: Session, c: DynamicChecks, n: number): number {
   }
   if (c.usesVolumes) {
     const code = s.volumes.check(c.podRow, s.state.facts.row[n]!);
-    if (code !== 0) return code;
+    // The storage ledger replaces the filter's own look at capacities.
+    if (code !== 0 && !(c.usesStorage && code === PredicateCode.volumeStorage)) return code;
   }
   return 0;
 }

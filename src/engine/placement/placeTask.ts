@@ -98,7 +98,8 @@ function tryNode(st: Statement, podRow: number, job: number, r: Request, n: numb
   if (!r.isShared) {
     const extraGpus = usesDra ? s.dra.gpuCountOf(podRow) : 0;
     const credit = usesDra ? s.dra.sharedCreditOf(podRow, nodeRow) : 0;
-    const now = !pipelineOnly && fitsNow(s.evaluator, r, n, extraGpus, credit);
+    const hasStorage = checks?.usesStorage !== true || s.csi?.fitsNow(podRow, n, false) !== false;
+    const now = !pipelineOnly && hasStorage && fitsNow(s.evaluator, r, n, extraGpus, credit);
     return place(st, podRow, n, now ? Status.allocated : Status.pipelined, []);
   }
   const choice = chooseDevices(s.evaluator, r, n, pipelineOnly);

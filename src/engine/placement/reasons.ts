@@ -31,6 +31,8 @@ export const PredicateCode = {
   unmappedDraNode: 24,
   noGpuSelection: 25,
   numa: 26,
+  /** The storage ledger of spec 03 section 4.9 has no room. */
+  storageLedger: 27,
 } as const;
 export type PredicateCode = (typeof PredicateCode)[keyof typeof PredicateCode];
 

@@ -136,6 +136,8 @@ function codeTexts(s: Session, podRow: number, code: number, n: number): string[
       return ['device-plugin GPU requests cannot be scheduled on DRA-only nodes'];
     case PredicateCode.nodeCondition:
       return CONDITIONS.filter(([flag]) => (s.state.facts.flags[n]! & flag) !== 0).map(([, text]) => text);
+    case PredicateCode.storageLedger:
+      return [s.csi?.fitError(podRow, n, false) ?? ''].filter((text) => text !== '');
     case PredicateCode.gpuWorkerOnly:
       return [`gpu task: <${pod}> can't run on non gpu nodes, node: <${node}>`];
     case PredicateCode.cpuWorkerOnly:

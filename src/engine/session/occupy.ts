@@ -50,6 +50,10 @@ function chargeTask(s: Session, podRow: number, node: number, status: Status, gr
   const signature = s.view.signatures.flags[s.view.pods.signatureRow[podRow]!]!;
   if ((signature & SignatureFlag.hostPorts) !== 0) (sign === 1 ? s.ports.add(podRow, node) : s.ports.remove(podRow, node));
   if (s.hasPodAffinity) (sign === 1 ? s.affinity.add(podRow, node) : s.affinity.remove(podRow, node));
+  if (s.csi !== null && status !== Status.binding) {
+    if (sign === 1) s.csi.add(podRow, node, isIn(ALIVE, status));
+    else s.csi.remove(podRow, node, isIn(ALIVE, status));
+  }
 }
 
 /** Moves the DRA ledger along and charges the node for the devices that it counts differently afterwards. */

@@ -4,6 +4,7 @@ import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { openDra } from '../dra/session.ts';
 import { ConfigMapIndex } from '../filters/configMaps.ts';
+import { CsiStorageLedger } from '../filters/csiStorage.ts';
 import { HostPortIndex } from '../filters/hostPorts.ts';
 import { PodAffinityIndex } from '../filters/podAffinity.ts';
 import { VolumeFilter } from '../filters/volumes.ts';
@@ -124,6 +125,7 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     affinity: new PodAffinityIndex(view, state.facts.row, { scorePreferred: policies.podAffinity }),
     ports: new HostPortIndex(view, nodes.rows.length),
     volumes: new VolumeFilter(view),
+    csi: config.params.scheduleCsiStorage ? new CsiStorageLedger(view, state.facts.row) : null,
     configMaps: new ConfigMapIndex(view),
     errors: { task: new Map(), job: new Map() },
     counts,

@@ -3,6 +3,7 @@ import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { CycleCounts } from '../../base/decisions.ts';
 import type { DraSession } from '../dra/session.ts';
 import type { ConfigMapIndex } from '../filters/configMaps.ts';
+import type { CsiStorageLedger } from '../filters/csiStorage.ts';
 import type { HostPortIndex } from '../filters/hostPorts.ts';
 import type { PodAffinityIndex } from '../filters/podAffinity.ts';
 import type { VolumeFilter } from '../filters/volumes.ts';
@@ -150,6 +151,8 @@ export interface Session {
   readonly affinity: PodAffinityIndex;
   readonly ports: HostPortIndex;
   readonly volumes: VolumeFilter;
+  /** Only with `scheduleCsiStorage` (spec 03 section 4.9). */
+  readonly csi: CsiStorageLedger | null;
   readonly configMaps: ConfigMapIndex;
   readonly errors: FitErrors;
   readonly counts: CycleCounts;

@@ -11,531 +11,510 @@ import { PodGroups } from './kai/pod-groups.ts';
 import { Queues } from './kai/queues.ts';
 import { BindRequests } from './kai/bind-requests.ts';
 import { Objects } from './kai/objects.ts';
+import { Snapshot } from './kai/snapshot.ts';
 
-/** Reserves `count` zeroed elements, aligned to `alignBytes`. */
-type Reserve = (b: Builder, elementBytes: number, count: number) => number;
-/** Fails with the name of a column that the file does not have. */
-type Need = <T>(vector: T | null, column: string) => T;
+/** Element type of each column, in the order of the schema: column i of a table is its field i + 1, after `rows`. */
+export const COLUMNS = {
+  texts: {
+    used: Uint8Array,
+    start: Uint32Array,
+    lengthBytes: Uint32Array,
+    hash: Uint32Array,
+    bytes: Uint8Array,
+    bytesUsed: Uint32Array,
+    buckets: Int32Array,
+  },
+  labelSets: {
+    used: Uint8Array,
+    pairStart: Int32Array,
+    pairCount: Int32Array,
+    pairs: Int32Array,
+  },
+  shapes: {
+    used: Uint8Array,
+    milliCpu: Float64Array,
+    memoryBytes: Float64Array,
+    gpuCount: Int32Array,
+    gpuPortion: Float64Array,
+    gpuMemoryMib: Float64Array,
+    typeCode: Uint8Array,
+    isLegacyMig: Uint8Array,
+    isGuaranteed: Uint8Array,
+    scalarsJson: Int32Array,
+    overheadJson: Int32Array,
+    containersJson: Int32Array,
+  },
+  signatures: {
+    used: Uint8Array,
+    specJson: Int32Array,
+    flags: Int32Array,
+  },
+  nodes: {
+    used: Uint8Array,
+    nameText: Int32Array,
+    labelSetRow: Int32Array,
+    taintsJson: Int32Array,
+    flags: Int32Array,
+    migStrategyCode: Uint8Array,
+    allocMilliCpu: Float64Array,
+    allocMemoryBytes: Float64Array,
+    allocGpu: Float64Array,
+    allocPods: Float64Array,
+    scalarsJson: Int32Array,
+    gpuMemoryMib: Float64Array,
+    gpuCountLabel: Int32Array,
+    poolText: Int32Array,
+    createdMs: Float64Array,
+  },
+  pods: {
+    used: Uint8Array,
+    keyText: Int32Array,
+    namespaceText: Int32Array,
+    uidText: Int32Array,
+    groupKeyText: Int32Array,
+    subGroupText: Int32Array,
+    schedulerText: Int32Array,
+    phaseCode: Uint8Array,
+    flags: Int32Array,
+    taskPriority: Int32Array,
+    createdMs: Float64Array,
+    deletionMs: Float64Array,
+    nodeText: Int32Array,
+    nominatedNodeText: Int32Array,
+    shapeRow: Int32Array,
+    signatureRow: Int32Array,
+    labelSetRow: Int32Array,
+    gpuGroupsJson: Int32Array,
+    receivedTypeCode: Uint8Array,
+    claimsJson: Int32Array,
+    numaJson: Int32Array,
+  },
+  podGroups: {
+    used: Uint8Array,
+    keyText: Int32Array,
+    namespaceText: Int32Array,
+    nameText: Int32Array,
+    uidText: Int32Array,
+    queueText: Int32Array,
+    priorityClassText: Int32Array,
+    preemptibilityCode: Uint8Array,
+    flags: Int32Array,
+    schedulingBackoff: Int32Array,
+    minMember: Int32Array,
+    minSubGroup: Int32Array,
+    createdMs: Float64Array,
+    lastStartMs: Float64Array,
+    staleSinceMs: Float64Array,
+    lastEvictionMs: Float64Array,
+    preemptionDelayMs: Float64Array,
+    stalenessGraceMs: Float64Array,
+    subGroupsJson: Int32Array,
+    topologyJson: Int32Array,
+    conditionsJson: Int32Array,
+    poolText: Int32Array,
+  },
+  queues: {
+    used: Uint8Array,
+    nameText: Int32Array,
+    displayText: Int32Array,
+    parentText: Int32Array,
+    poolText: Int32Array,
+    priority: Int32Array,
+    createdMs: Float64Array,
+    quotaMilliCpu: Float64Array,
+    quotaMemoryBytes: Float64Array,
+    quotaGpu: Float64Array,
+    limitMilliCpu: Float64Array,
+    limitMemoryBytes: Float64Array,
+    limitGpu: Float64Array,
+    weightCpu: Float64Array,
+    weightMemory: Float64Array,
+    weightGpu: Float64Array,
+    usageCpu: Float64Array,
+    usageMemory: Float64Array,
+    usageGpu: Float64Array,
+    preemptMinRuntimeMs: Float64Array,
+    reclaimMinRuntimeMs: Float64Array,
+  },
+  bindRequests: {
+    used: Uint8Array,
+    nameKeyText: Int32Array,
+    podKeyText: Int32Array,
+    ownerUidText: Int32Array,
+    nodeText: Int32Array,
+    isFailed: Uint8Array,
+    receivedTypeCode: Uint8Array,
+    gpuGroupsJson: Int32Array,
+    claimsJson: Int32Array,
+    extendedJson: Int32Array,
+    numaJson: Int32Array,
+    poolText: Int32Array,
+  },
+  objects: {
+    used: Uint8Array,
+    kindCode: Uint8Array,
+    keyText: Int32Array,
+    specJson: Int32Array,
+  },
+} as const;
+export type TableName = keyof typeof COLUMNS;
 
-/** Element counts per column of Texts. */
-export type TextsCounts = Readonly<Record<'used' | 'start' | 'lengthBytes' | 'hash' | 'bytes' | 'bytesUsed' | 'buckets', number>>;
-export function layoutTexts(b: Builder, reserve: Reserve, counts: TextsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const start = reserve(b, 4, counts.start);
-  const lengthBytes = reserve(b, 4, counts.lengthBytes);
-  const hash = reserve(b, 4, counts.hash);
-  const bytes = reserve(b, 1, counts.bytes);
-  const bytesUsed = reserve(b, 4, counts.bytesUsed);
-  const buckets = reserve(b, 4, counts.buckets);
+/** Writes all tables with 0 rows and the root; every column refers to the vector `empty`. Returns the offset of the root. */
+export function writeTables(b: Builder, layoutVersion: number, empty: number): number {
   Texts.startTexts(b);
   Texts.addRows(b, 0);
-  Texts.addUsed(b, used);
-  Texts.addStart(b, start);
-  Texts.addLengthBytes(b, lengthBytes);
-  Texts.addHash(b, hash);
-  Texts.addBytes(b, bytes);
-  Texts.addBytesUsed(b, bytesUsed);
-  Texts.addBuckets(b, buckets);
-  return Texts.endTexts(b);
-}
-
-export function viewTexts(t: Texts, need: Need): TextsColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'texts.used'),
-    start: need(t.startArray(), 'texts.start'),
-    lengthBytes: need(t.lengthBytesArray(), 'texts.length_bytes'),
-    hash: need(t.hashArray(), 'texts.hash'),
-    bytes: need(t.bytesArray(), 'texts.bytes'),
-    bytesUsed: need(t.bytesUsedArray(), 'texts.bytes_used'),
-    buckets: need(t.bucketsArray(), 'texts.buckets'),
-  };
-}
-
-/** Element counts per column of LabelSets. */
-export type LabelSetsCounts = Readonly<Record<'used' | 'pairStart' | 'pairCount' | 'pairs', number>>;
-export function layoutLabelSets(b: Builder, reserve: Reserve, counts: LabelSetsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const pairStart = reserve(b, 4, counts.pairStart);
-  const pairCount = reserve(b, 4, counts.pairCount);
-  const pairs = reserve(b, 4, counts.pairs);
+  Texts.addUsed(b, empty);
+  Texts.addStart(b, empty);
+  Texts.addLengthBytes(b, empty);
+  Texts.addHash(b, empty);
+  Texts.addBytes(b, empty);
+  Texts.addBytesUsed(b, empty);
+  Texts.addBuckets(b, empty);
+  const texts = Texts.endTexts(b);
   LabelSets.startLabelSets(b);
   LabelSets.addRows(b, 0);
-  LabelSets.addUsed(b, used);
-  LabelSets.addPairStart(b, pairStart);
-  LabelSets.addPairCount(b, pairCount);
-  LabelSets.addPairs(b, pairs);
-  return LabelSets.endLabelSets(b);
-}
-
-export function viewLabelSets(t: LabelSets, need: Need): LabelSetsColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'label_sets.used'),
-    pairStart: need(t.pairStartArray(), 'label_sets.pair_start'),
-    pairCount: need(t.pairCountArray(), 'label_sets.pair_count'),
-    pairs: need(t.pairsArray(), 'label_sets.pairs'),
-  };
-}
-
-/** Element counts per column of Shapes. */
-export type ShapesCounts = Readonly<Record<'used' | 'milliCpu' | 'memoryBytes' | 'gpuCount' | 'gpuPortion' | 'gpuMemoryMib' | 'typeCode' | 'isLegacyMig' | 'isGuaranteed' | 'scalarsJson' | 'overheadJson' | 'containersJson', number>>;
-export function layoutShapes(b: Builder, reserve: Reserve, counts: ShapesCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const milliCpu = reserve(b, 8, counts.milliCpu);
-  const memoryBytes = reserve(b, 8, counts.memoryBytes);
-  const gpuCount = reserve(b, 4, counts.gpuCount);
-  const gpuPortion = reserve(b, 8, counts.gpuPortion);
-  const gpuMemoryMib = reserve(b, 8, counts.gpuMemoryMib);
-  const typeCode = reserve(b, 1, counts.typeCode);
-  const isLegacyMig = reserve(b, 1, counts.isLegacyMig);
-  const isGuaranteed = reserve(b, 1, counts.isGuaranteed);
-  const scalarsJson = reserve(b, 4, counts.scalarsJson);
-  const overheadJson = reserve(b, 4, counts.overheadJson);
-  const containersJson = reserve(b, 4, counts.containersJson);
+  LabelSets.addUsed(b, empty);
+  LabelSets.addPairStart(b, empty);
+  LabelSets.addPairCount(b, empty);
+  LabelSets.addPairs(b, empty);
+  const labelSets = LabelSets.endLabelSets(b);
   Shapes.startShapes(b);
   Shapes.addRows(b, 0);
-  Shapes.addUsed(b, used);
-  Shapes.addMilliCpu(b, milliCpu);
-  Shapes.addMemoryBytes(b, memoryBytes);
-  Shapes.addGpuCount(b, gpuCount);
-  Shapes.addGpuPortion(b, gpuPortion);
-  Shapes.addGpuMemoryMib(b, gpuMemoryMib);
-  Shapes.addTypeCode(b, typeCode);
-  Shapes.addIsLegacyMig(b, isLegacyMig);
-  Shapes.addIsGuaranteed(b, isGuaranteed);
-  Shapes.addScalarsJson(b, scalarsJson);
-  Shapes.addOverheadJson(b, overheadJson);
-  Shapes.addContainersJson(b, containersJson);
-  return Shapes.endShapes(b);
-}
-
-export function viewShapes(t: Shapes, need: Need): ShapesColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'shapes.used'),
-    milliCpu: need(t.milliCpuArray(), 'shapes.milli_cpu'),
-    memoryBytes: need(t.memoryBytesArray(), 'shapes.memory_bytes'),
-    gpuCount: need(t.gpuCountArray(), 'shapes.gpu_count'),
-    gpuPortion: need(t.gpuPortionArray(), 'shapes.gpu_portion'),
-    gpuMemoryMib: need(t.gpuMemoryMibArray(), 'shapes.gpu_memory_mib'),
-    typeCode: need(t.typeCodeArray(), 'shapes.type_code'),
-    isLegacyMig: need(t.isLegacyMigArray(), 'shapes.is_legacy_mig'),
-    isGuaranteed: need(t.isGuaranteedArray(), 'shapes.is_guaranteed'),
-    scalarsJson: need(t.scalarsJsonArray(), 'shapes.scalars_json'),
-    overheadJson: need(t.overheadJsonArray(), 'shapes.overhead_json'),
-    containersJson: need(t.containersJsonArray(), 'shapes.containers_json'),
-  };
-}
-
-/** Element counts per column of Signatures. */
-export type SignaturesCounts = Readonly<Record<'used' | 'specJson' | 'flags', number>>;
-export function layoutSignatures(b: Builder, reserve: Reserve, counts: SignaturesCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const specJson = reserve(b, 4, counts.specJson);
-  const flags = reserve(b, 4, counts.flags);
+  Shapes.addUsed(b, empty);
+  Shapes.addMilliCpu(b, empty);
+  Shapes.addMemoryBytes(b, empty);
+  Shapes.addGpuCount(b, empty);
+  Shapes.addGpuPortion(b, empty);
+  Shapes.addGpuMemoryMib(b, empty);
+  Shapes.addTypeCode(b, empty);
+  Shapes.addIsLegacyMig(b, empty);
+  Shapes.addIsGuaranteed(b, empty);
+  Shapes.addScalarsJson(b, empty);
+  Shapes.addOverheadJson(b, empty);
+  Shapes.addContainersJson(b, empty);
+  const shapes = Shapes.endShapes(b);
   Signatures.startSignatures(b);
   Signatures.addRows(b, 0);
-  Signatures.addUsed(b, used);
-  Signatures.addSpecJson(b, specJson);
-  Signatures.addFlags(b, flags);
-  return Signatures.endSignatures(b);
-}
-
-export function viewSignatures(t: Signatures, need: Need): SignaturesColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'signatures.used'),
-    specJson: need(t.specJsonArray(), 'signatures.spec_json'),
-    flags: need(t.flagsArray(), 'signatures.flags'),
-  };
-}
-
-/** Element counts per column of Nodes. */
-export type NodesCounts = Readonly<Record<'used' | 'nameText' | 'labelSetRow' | 'taintsJson' | 'flags' | 'migStrategyCode' | 'allocMilliCpu' | 'allocMemoryBytes' | 'allocGpu' | 'allocPods' | 'scalarsJson' | 'gpuMemoryMib' | 'gpuCountLabel' | 'poolText' | 'createdMs', number>>;
-export function layoutNodes(b: Builder, reserve: Reserve, counts: NodesCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const nameText = reserve(b, 4, counts.nameText);
-  const labelSetRow = reserve(b, 4, counts.labelSetRow);
-  const taintsJson = reserve(b, 4, counts.taintsJson);
-  const flags = reserve(b, 4, counts.flags);
-  const migStrategyCode = reserve(b, 1, counts.migStrategyCode);
-  const allocMilliCpu = reserve(b, 8, counts.allocMilliCpu);
-  const allocMemoryBytes = reserve(b, 8, counts.allocMemoryBytes);
-  const allocGpu = reserve(b, 8, counts.allocGpu);
-  const allocPods = reserve(b, 8, counts.allocPods);
-  const scalarsJson = reserve(b, 4, counts.scalarsJson);
-  const gpuMemoryMib = reserve(b, 8, counts.gpuMemoryMib);
-  const gpuCountLabel = reserve(b, 4, counts.gpuCountLabel);
-  const poolText = reserve(b, 4, counts.poolText);
-  const createdMs = reserve(b, 8, counts.createdMs);
+  Signatures.addUsed(b, empty);
+  Signatures.addSpecJson(b, empty);
+  Signatures.addFlags(b, empty);
+  const signatures = Signatures.endSignatures(b);
   Nodes.startNodes(b);
   Nodes.addRows(b, 0);
-  Nodes.addUsed(b, used);
-  Nodes.addNameText(b, nameText);
-  Nodes.addLabelSetRow(b, labelSetRow);
-  Nodes.addTaintsJson(b, taintsJson);
-  Nodes.addFlags(b, flags);
-  Nodes.addMigStrategyCode(b, migStrategyCode);
-  Nodes.addAllocMilliCpu(b, allocMilliCpu);
-  Nodes.addAllocMemoryBytes(b, allocMemoryBytes);
-  Nodes.addAllocGpu(b, allocGpu);
-  Nodes.addAllocPods(b, allocPods);
-  Nodes.addScalarsJson(b, scalarsJson);
-  Nodes.addGpuMemoryMib(b, gpuMemoryMib);
-  Nodes.addGpuCountLabel(b, gpuCountLabel);
-  Nodes.addPoolText(b, poolText);
-  Nodes.addCreatedMs(b, createdMs);
-  return Nodes.endNodes(b);
-}
-
-export function viewNodes(t: Nodes, need: Need): NodesColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'nodes.used'),
-    nameText: need(t.nameTextArray(), 'nodes.name_text'),
-    labelSetRow: need(t.labelSetRowArray(), 'nodes.label_set_row'),
-    taintsJson: need(t.taintsJsonArray(), 'nodes.taints_json'),
-    flags: need(t.flagsArray(), 'nodes.flags'),
-    migStrategyCode: need(t.migStrategyCodeArray(), 'nodes.mig_strategy_code'),
-    allocMilliCpu: need(t.allocMilliCpuArray(), 'nodes.alloc_milli_cpu'),
-    allocMemoryBytes: need(t.allocMemoryBytesArray(), 'nodes.alloc_memory_bytes'),
-    allocGpu: need(t.allocGpuArray(), 'nodes.alloc_gpu'),
-    allocPods: need(t.allocPodsArray(), 'nodes.alloc_pods'),
-    scalarsJson: need(t.scalarsJsonArray(), 'nodes.scalars_json'),
-    gpuMemoryMib: need(t.gpuMemoryMibArray(), 'nodes.gpu_memory_mib'),
-    gpuCountLabel: need(t.gpuCountLabelArray(), 'nodes.gpu_count_label'),
-    poolText: need(t.poolTextArray(), 'nodes.pool_text'),
-    createdMs: need(t.createdMsArray(), 'nodes.created_ms'),
-  };
-}
-
-/** Element counts per column of Pods. */
-export type PodsCounts = Readonly<Record<'used' | 'keyText' | 'namespaceText' | 'uidText' | 'groupKeyText' | 'subGroupText' | 'schedulerText' | 'phaseCode' | 'flags' | 'taskPriority' | 'createdMs' | 'deletionMs' | 'nodeText' | 'nominatedNodeText' | 'shapeRow' | 'signatureRow' | 'labelSetRow' | 'gpuGroupsJson' | 'receivedTypeCode' | 'claimsJson' | 'numaJson', number>>;
-export function layoutPods(b: Builder, reserve: Reserve, counts: PodsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const keyText = reserve(b, 4, counts.keyText);
-  const namespaceText = reserve(b, 4, counts.namespaceText);
-  const uidText = reserve(b, 4, counts.uidText);
-  const groupKeyText = reserve(b, 4, counts.groupKeyText);
-  const subGroupText = reserve(b, 4, counts.subGroupText);
-  const schedulerText = reserve(b, 4, counts.schedulerText);
-  const phaseCode = reserve(b, 1, counts.phaseCode);
-  const flags = reserve(b, 4, counts.flags);
-  const taskPriority = reserve(b, 4, counts.taskPriority);
-  const createdMs = reserve(b, 8, counts.createdMs);
-  const deletionMs = reserve(b, 8, counts.deletionMs);
-  const nodeText = reserve(b, 4, counts.nodeText);
-  const nominatedNodeText = reserve(b, 4, counts.nominatedNodeText);
-  const shapeRow = reserve(b, 4, counts.shapeRow);
-  const signatureRow = reserve(b, 4, counts.signatureRow);
-  const labelSetRow = reserve(b, 4, counts.labelSetRow);
-  const gpuGroupsJson = reserve(b, 4, counts.gpuGroupsJson);
-  const receivedTypeCode = reserve(b, 1, counts.receivedTypeCode);
-  const claimsJson = reserve(b, 4, counts.claimsJson);
-  const numaJson = reserve(b, 4, counts.numaJson);
+  Nodes.addUsed(b, empty);
+  Nodes.addNameText(b, empty);
+  Nodes.addLabelSetRow(b, empty);
+  Nodes.addTaintsJson(b, empty);
+  Nodes.addFlags(b, empty);
+  Nodes.addMigStrategyCode(b, empty);
+  Nodes.addAllocMilliCpu(b, empty);
+  Nodes.addAllocMemoryBytes(b, empty);
+  Nodes.addAllocGpu(b, empty);
+  Nodes.addAllocPods(b, empty);
+  Nodes.addScalarsJson(b, empty);
+  Nodes.addGpuMemoryMib(b, empty);
+  Nodes.addGpuCountLabel(b, empty);
+  Nodes.addPoolText(b, empty);
+  Nodes.addCreatedMs(b, empty);
+  const nodes = Nodes.endNodes(b);
   Pods.startPods(b);
   Pods.addRows(b, 0);
-  Pods.addUsed(b, used);
-  Pods.addKeyText(b, keyText);
-  Pods.addNamespaceText(b, namespaceText);
-  Pods.addUidText(b, uidText);
-  Pods.addGroupKeyText(b, groupKeyText);
-  Pods.addSubGroupText(b, subGroupText);
-  Pods.addSchedulerText(b, schedulerText);
-  Pods.addPhaseCode(b, phaseCode);
-  Pods.addFlags(b, flags);
-  Pods.addTaskPriority(b, taskPriority);
-  Pods.addCreatedMs(b, createdMs);
-  Pods.addDeletionMs(b, deletionMs);
-  Pods.addNodeText(b, nodeText);
-  Pods.addNominatedNodeText(b, nominatedNodeText);
-  Pods.addShapeRow(b, shapeRow);
-  Pods.addSignatureRow(b, signatureRow);
-  Pods.addLabelSetRow(b, labelSetRow);
-  Pods.addGpuGroupsJson(b, gpuGroupsJson);
-  Pods.addReceivedTypeCode(b, receivedTypeCode);
-  Pods.addClaimsJson(b, claimsJson);
-  Pods.addNumaJson(b, numaJson);
-  return Pods.endPods(b);
-}
-
-export function viewPods(t: Pods, need: Need): PodsColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'pods.used'),
-    keyText: need(t.keyTextArray(), 'pods.key_text'),
-    namespaceText: need(t.namespaceTextArray(), 'pods.namespace_text'),
-    uidText: need(t.uidTextArray(), 'pods.uid_text'),
-    groupKeyText: need(t.groupKeyTextArray(), 'pods.group_key_text'),
-    subGroupText: need(t.subGroupTextArray(), 'pods.sub_group_text'),
-    schedulerText: need(t.schedulerTextArray(), 'pods.scheduler_text'),
-    phaseCode: need(t.phaseCodeArray(), 'pods.phase_code'),
-    flags: need(t.flagsArray(), 'pods.flags'),
-    taskPriority: need(t.taskPriorityArray(), 'pods.task_priority'),
-    createdMs: need(t.createdMsArray(), 'pods.created_ms'),
-    deletionMs: need(t.deletionMsArray(), 'pods.deletion_ms'),
-    nodeText: need(t.nodeTextArray(), 'pods.node_text'),
-    nominatedNodeText: need(t.nominatedNodeTextArray(), 'pods.nominated_node_text'),
-    shapeRow: need(t.shapeRowArray(), 'pods.shape_row'),
-    signatureRow: need(t.signatureRowArray(), 'pods.signature_row'),
-    labelSetRow: need(t.labelSetRowArray(), 'pods.label_set_row'),
-    gpuGroupsJson: need(t.gpuGroupsJsonArray(), 'pods.gpu_groups_json'),
-    receivedTypeCode: need(t.receivedTypeCodeArray(), 'pods.received_type_code'),
-    claimsJson: need(t.claimsJsonArray(), 'pods.claims_json'),
-    numaJson: need(t.numaJsonArray(), 'pods.numa_json'),
-  };
-}
-
-/** Element counts per column of PodGroups. */
-export type PodGroupsCounts = Readonly<Record<'used' | 'keyText' | 'namespaceText' | 'nameText' | 'uidText' | 'queueText' | 'priorityClassText' | 'preemptibilityCode' | 'flags' | 'schedulingBackoff' | 'minMember' | 'minSubGroup' | 'createdMs' | 'lastStartMs' | 'staleSinceMs' | 'lastEvictionMs' | 'preemptionDelayMs' | 'stalenessGraceMs' | 'subGroupsJson' | 'topologyJson' | 'conditionsJson' | 'poolText', number>>;
-export function layoutPodGroups(b: Builder, reserve: Reserve, counts: PodGroupsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const keyText = reserve(b, 4, counts.keyText);
-  const namespaceText = reserve(b, 4, counts.namespaceText);
-  const nameText = reserve(b, 4, counts.nameText);
-  const uidText = reserve(b, 4, counts.uidText);
-  const queueText = reserve(b, 4, counts.queueText);
-  const priorityClassText = reserve(b, 4, counts.priorityClassText);
-  const preemptibilityCode = reserve(b, 1, counts.preemptibilityCode);
-  const flags = reserve(b, 4, counts.flags);
-  const schedulingBackoff = reserve(b, 4, counts.schedulingBackoff);
-  const minMember = reserve(b, 4, counts.minMember);
-  const minSubGroup = reserve(b, 4, counts.minSubGroup);
-  const createdMs = reserve(b, 8, counts.createdMs);
-  const lastStartMs = reserve(b, 8, counts.lastStartMs);
-  const staleSinceMs = reserve(b, 8, counts.staleSinceMs);
-  const lastEvictionMs = reserve(b, 8, counts.lastEvictionMs);
-  const preemptionDelayMs = reserve(b, 8, counts.preemptionDelayMs);
-  const stalenessGraceMs = reserve(b, 8, counts.stalenessGraceMs);
-  const subGroupsJson = reserve(b, 4, counts.subGroupsJson);
-  const topologyJson = reserve(b, 4, counts.topologyJson);
-  const conditionsJson = reserve(b, 4, counts.conditionsJson);
-  const poolText = reserve(b, 4, counts.poolText);
+  Pods.addUsed(b, empty);
+  Pods.addKeyText(b, empty);
+  Pods.addNamespaceText(b, empty);
+  Pods.addUidText(b, empty);
+  Pods.addGroupKeyText(b, empty);
+  Pods.addSubGroupText(b, empty);
+  Pods.addSchedulerText(b, empty);
+  Pods.addPhaseCode(b, empty);
+  Pods.addFlags(b, empty);
+  Pods.addTaskPriority(b, empty);
+  Pods.addCreatedMs(b, empty);
+  Pods.addDeletionMs(b, empty);
+  Pods.addNodeText(b, empty);
+  Pods.addNominatedNodeText(b, empty);
+  Pods.addShapeRow(b, empty);
+  Pods.addSignatureRow(b, empty);
+  Pods.addLabelSetRow(b, empty);
+  Pods.addGpuGroupsJson(b, empty);
+  Pods.addReceivedTypeCode(b, empty);
+  Pods.addClaimsJson(b, empty);
+  Pods.addNumaJson(b, empty);
+  const pods = Pods.endPods(b);
   PodGroups.startPodGroups(b);
   PodGroups.addRows(b, 0);
-  PodGroups.addUsed(b, used);
-  PodGroups.addKeyText(b, keyText);
-  PodGroups.addNamespaceText(b, namespaceText);
-  PodGroups.addNameText(b, nameText);
-  PodGroups.addUidText(b, uidText);
-  PodGroups.addQueueText(b, queueText);
-  PodGroups.addPriorityClassText(b, priorityClassText);
-  PodGroups.addPreemptibilityCode(b, preemptibilityCode);
-  PodGroups.addFlags(b, flags);
-  PodGroups.addSchedulingBackoff(b, schedulingBackoff);
-  PodGroups.addMinMember(b, minMember);
-  PodGroups.addMinSubGroup(b, minSubGroup);
-  PodGroups.addCreatedMs(b, createdMs);
-  PodGroups.addLastStartMs(b, lastStartMs);
-  PodGroups.addStaleSinceMs(b, staleSinceMs);
-  PodGroups.addLastEvictionMs(b, lastEvictionMs);
-  PodGroups.addPreemptionDelayMs(b, preemptionDelayMs);
-  PodGroups.addStalenessGraceMs(b, stalenessGraceMs);
-  PodGroups.addSubGroupsJson(b, subGroupsJson);
-  PodGroups.addTopologyJson(b, topologyJson);
-  PodGroups.addConditionsJson(b, conditionsJson);
-  PodGroups.addPoolText(b, poolText);
-  return PodGroups.endPodGroups(b);
-}
-
-export function viewPodGroups(t: PodGroups, need: Need): PodGroupsColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'pod_groups.used'),
-    keyText: need(t.keyTextArray(), 'pod_groups.key_text'),
-    namespaceText: need(t.namespaceTextArray(), 'pod_groups.namespace_text'),
-    nameText: need(t.nameTextArray(), 'pod_groups.name_text'),
-    uidText: need(t.uidTextArray(), 'pod_groups.uid_text'),
-    queueText: need(t.queueTextArray(), 'pod_groups.queue_text'),
-    priorityClassText: need(t.priorityClassTextArray(), 'pod_groups.priority_class_text'),
-    preemptibilityCode: need(t.preemptibilityCodeArray(), 'pod_groups.preemptibility_code'),
-    flags: need(t.flagsArray(), 'pod_groups.flags'),
-    schedulingBackoff: need(t.schedulingBackoffArray(), 'pod_groups.scheduling_backoff'),
-    minMember: need(t.minMemberArray(), 'pod_groups.min_member'),
-    minSubGroup: need(t.minSubGroupArray(), 'pod_groups.min_sub_group'),
-    createdMs: need(t.createdMsArray(), 'pod_groups.created_ms'),
-    lastStartMs: need(t.lastStartMsArray(), 'pod_groups.last_start_ms'),
-    staleSinceMs: need(t.staleSinceMsArray(), 'pod_groups.stale_since_ms'),
-    lastEvictionMs: need(t.lastEvictionMsArray(), 'pod_groups.last_eviction_ms'),
-    preemptionDelayMs: need(t.preemptionDelayMsArray(), 'pod_groups.preemption_delay_ms'),
-    stalenessGraceMs: need(t.stalenessGraceMsArray(), 'pod_groups.staleness_grace_ms'),
-    subGroupsJson: need(t.subGroupsJsonArray(), 'pod_groups.sub_groups_json'),
-    topologyJson: need(t.topologyJsonArray(), 'pod_groups.topology_json'),
-    conditionsJson: need(t.conditionsJsonArray(), 'pod_groups.conditions_json'),
-    poolText: need(t.poolTextArray(), 'pod_groups.pool_text'),
-  };
-}
-
-/** Element counts per column of Queues. */
-export type QueuesCounts = Readonly<Record<'used' | 'nameText' | 'displayText' | 'parentText' | 'poolText' | 'priority' | 'createdMs' | 'quotaMilliCpu' | 'quotaMemoryBytes' | 'quotaGpu' | 'limitMilliCpu' | 'limitMemoryBytes' | 'limitGpu' | 'weightCpu' | 'weightMemory' | 'weightGpu' | 'usageCpu' | 'usageMemory' | 'usageGpu' | 'preemptMinRuntimeMs' | 'reclaimMinRuntimeMs', number>>;
-export function layoutQueues(b: Builder, reserve: Reserve, counts: QueuesCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const nameText = reserve(b, 4, counts.nameText);
-  const displayText = reserve(b, 4, counts.displayText);
-  const parentText = reserve(b, 4, counts.parentText);
-  const poolText = reserve(b, 4, counts.poolText);
-  const priority = reserve(b, 4, counts.priority);
-  const createdMs = reserve(b, 8, counts.createdMs);
-  const quotaMilliCpu = reserve(b, 8, counts.quotaMilliCpu);
-  const quotaMemoryBytes = reserve(b, 8, counts.quotaMemoryBytes);
-  const quotaGpu = reserve(b, 8, counts.quotaGpu);
-  const limitMilliCpu = reserve(b, 8, counts.limitMilliCpu);
-  const limitMemoryBytes = reserve(b, 8, counts.limitMemoryBytes);
-  const limitGpu = reserve(b, 8, counts.limitGpu);
-  const weightCpu = reserve(b, 8, counts.weightCpu);
-  const weightMemory = reserve(b, 8, counts.weightMemory);
-  const weightGpu = reserve(b, 8, counts.weightGpu);
-  const usageCpu = reserve(b, 8, counts.usageCpu);
-  const usageMemory = reserve(b, 8, counts.usageMemory);
-  const usageGpu = reserve(b, 8, counts.usageGpu);
-  const preemptMinRuntimeMs = reserve(b, 8, counts.preemptMinRuntimeMs);
-  const reclaimMinRuntimeMs = reserve(b, 8, counts.reclaimMinRuntimeMs);
+  PodGroups.addUsed(b, empty);
+  PodGroups.addKeyText(b, empty);
+  PodGroups.addNamespaceText(b, empty);
+  PodGroups.addNameText(b, empty);
+  PodGroups.addUidText(b, empty);
+  PodGroups.addQueueText(b, empty);
+  PodGroups.addPriorityClassText(b, empty);
+  PodGroups.addPreemptibilityCode(b, empty);
+  PodGroups.addFlags(b, empty);
+  PodGroups.addSchedulingBackoff(b, empty);
+  PodGroups.addMinMember(b, empty);
+  PodGroups.addMinSubGroup(b, empty);
+  PodGroups.addCreatedMs(b, empty);
+  PodGroups.addLastStartMs(b, empty);
+  PodGroups.addStaleSinceMs(b, empty);
+  PodGroups.addLastEvictionMs(b, empty);
+  PodGroups.addPreemptionDelayMs(b, empty);
+  PodGroups.addStalenessGraceMs(b, empty);
+  PodGroups.addSubGroupsJson(b, empty);
+  PodGroups.addTopologyJson(b, empty);
+  PodGroups.addConditionsJson(b, empty);
+  PodGroups.addPoolText(b, empty);
+  const podGroups = PodGroups.endPodGroups(b);
   Queues.startQueues(b);
   Queues.addRows(b, 0);
-  Queues.addUsed(b, used);
-  Queues.addNameText(b, nameText);
-  Queues.addDisplayText(b, displayText);
-  Queues.addParentText(b, parentText);
-  Queues.addPoolText(b, poolText);
-  Queues.addPriority(b, priority);
-  Queues.addCreatedMs(b, createdMs);
-  Queues.addQuotaMilliCpu(b, quotaMilliCpu);
-  Queues.addQuotaMemoryBytes(b, quotaMemoryBytes);
-  Queues.addQuotaGpu(b, quotaGpu);
-  Queues.addLimitMilliCpu(b, limitMilliCpu);
-  Queues.addLimitMemoryBytes(b, limitMemoryBytes);
-  Queues.addLimitGpu(b, limitGpu);
-  Queues.addWeightCpu(b, weightCpu);
-  Queues.addWeightMemory(b, weightMemory);
-  Queues.addWeightGpu(b, weightGpu);
-  Queues.addUsageCpu(b, usageCpu);
-  Queues.addUsageMemory(b, usageMemory);
-  Queues.addUsageGpu(b, usageGpu);
-  Queues.addPreemptMinRuntimeMs(b, preemptMinRuntimeMs);
-  Queues.addReclaimMinRuntimeMs(b, reclaimMinRuntimeMs);
-  return Queues.endQueues(b);
-}
-
-export function viewQueues(t: Queues, need: Need): QueuesColumns {
-  return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'queues.used'),
-    nameText: need(t.nameTextArray(), 'queues.name_text'),
-    displayText: need(t.displayTextArray(), 'queues.display_text'),
-    parentText: need(t.parentTextArray(), 'queues.parent_text'),
-    poolText: need(t.poolTextArray(), 'queues.pool_text'),
-    priority: need(t.priorityArray(), 'queues.priority'),
-    createdMs: need(t.createdMsArray(), 'queues.created_ms'),
-    quotaMilliCpu: need(t.quotaMilliCpuArray(), 'queues.quota_milli_cpu'),
-    quotaMemoryBytes: need(t.quotaMemoryBytesArray(), 'queues.quota_memory_bytes'),
-    quotaGpu: need(t.quotaGpuArray(), 'queues.quota_gpu'),
-    limitMilliCpu: need(t.limitMilliCpuArray(), 'queues.limit_milli_cpu'),
-    limitMemoryBytes: need(t.limitMemoryBytesArray(), 'queues.limit_memory_bytes'),
-    limitGpu: need(t.limitGpuArray(), 'queues.limit_gpu'),
-    weightCpu: need(t.weightCpuArray(), 'queues.weight_cpu'),
-    weightMemory: need(t.weightMemoryArray(), 'queues.weight_memory'),
-    weightGpu: need(t.weightGpuArray(), 'queues.weight_gpu'),
-    usageCpu: need(t.usageCpuArray(), 'queues.usage_cpu'),
-    usageMemory: need(t.usageMemoryArray(), 'queues.usage_memory'),
-    usageGpu: need(t.usageGpuArray(), 'queues.usage_gpu'),
-    preemptMinRuntimeMs: need(t.preemptMinRuntimeMsArray(), 'queues.preempt_min_runtime_ms'),
-    reclaimMinRuntimeMs: need(t.reclaimMinRuntimeMsArray(), 'queues.reclaim_min_runtime_ms'),
-  };
-}
-
-/** Element counts per column of BindRequests. */
-export type BindRequestsCounts = Readonly<Record<'used' | 'nameKeyText' | 'podKeyText' | 'ownerUidText' | 'nodeText' | 'isFailed' | 'receivedTypeCode' | 'gpuGroupsJson' | 'claimsJson' | 'extendedJson' | 'numaJson' | 'poolText', number>>;
-export function layoutBindRequests(b: Builder, reserve: Reserve, counts: BindRequestsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const nameKeyText = reserve(b, 4, counts.nameKeyText);
-  const podKeyText = reserve(b, 4, counts.podKeyText);
-  const ownerUidText = reserve(b, 4, counts.ownerUidText);
-  const nodeText = reserve(b, 4, counts.nodeText);
-  const isFailed = reserve(b, 1, counts.isFailed);
-  const receivedTypeCode = reserve(b, 1, counts.receivedTypeCode);
-  const gpuGroupsJson = reserve(b, 4, counts.gpuGroupsJson);
-  const claimsJson = reserve(b, 4, counts.claimsJson);
-  const extendedJson = reserve(b, 4, counts.extendedJson);
-  const numaJson = reserve(b, 4, counts.numaJson);
-  const poolText = reserve(b, 4, counts.poolText);
+  Queues.addUsed(b, empty);
+  Queues.addNameText(b, empty);
+  Queues.addDisplayText(b, empty);
+  Queues.addParentText(b, empty);
+  Queues.addPoolText(b, empty);
+  Queues.addPriority(b, empty);
+  Queues.addCreatedMs(b, empty);
+  Queues.addQuotaMilliCpu(b, empty);
+  Queues.addQuotaMemoryBytes(b, empty);
+  Queues.addQuotaGpu(b, empty);
+  Queues.addLimitMilliCpu(b, empty);
+  Queues.addLimitMemoryBytes(b, empty);
+  Queues.addLimitGpu(b, empty);
+  Queues.addWeightCpu(b, empty);
+  Queues.addWeightMemory(b, empty);
+  Queues.addWeightGpu(b, empty);
+  Queues.addUsageCpu(b, empty);
+  Queues.addUsageMemory(b, empty);
+  Queues.addUsageGpu(b, empty);
+  Queues.addPreemptMinRuntimeMs(b, empty);
+  Queues.addReclaimMinRuntimeMs(b, empty);
+  const queues = Queues.endQueues(b);
   BindRequests.startBindRequests(b);
   BindRequests.addRows(b, 0);
-  BindRequests.addUsed(b, used);
-  BindRequests.addNameKeyText(b, nameKeyText);
-  BindRequests.addPodKeyText(b, podKeyText);
-  BindRequests.addOwnerUidText(b, ownerUidText);
-  BindRequests.addNodeText(b, nodeText);
-  BindRequests.addIsFailed(b, isFailed);
-  BindRequests.addReceivedTypeCode(b, receivedTypeCode);
-  BindRequests.addGpuGroupsJson(b, gpuGroupsJson);
-  BindRequests.addClaimsJson(b, claimsJson);
-  BindRequests.addExtendedJson(b, extendedJson);
-  BindRequests.addNumaJson(b, numaJson);
-  BindRequests.addPoolText(b, poolText);
-  return BindRequests.endBindRequests(b);
+  BindRequests.addUsed(b, empty);
+  BindRequests.addNameKeyText(b, empty);
+  BindRequests.addPodKeyText(b, empty);
+  BindRequests.addOwnerUidText(b, empty);
+  BindRequests.addNodeText(b, empty);
+  BindRequests.addIsFailed(b, empty);
+  BindRequests.addReceivedTypeCode(b, empty);
+  BindRequests.addGpuGroupsJson(b, empty);
+  BindRequests.addClaimsJson(b, empty);
+  BindRequests.addExtendedJson(b, empty);
+  BindRequests.addNumaJson(b, empty);
+  BindRequests.addPoolText(b, empty);
+  const bindRequests = BindRequests.endBindRequests(b);
+  Objects.startObjects(b);
+  Objects.addRows(b, 0);
+  Objects.addUsed(b, empty);
+  Objects.addKindCode(b, empty);
+  Objects.addKeyText(b, empty);
+  Objects.addSpecJson(b, empty);
+  const objects = Objects.endObjects(b);
+  Snapshot.startSnapshot(b);
+  Snapshot.addLayoutVersion(b, layoutVersion);
+  Snapshot.addGeneration(b, 0);
+  Snapshot.addOptionsJson(b, empty);
+  Snapshot.addTexts(b, texts);
+  Snapshot.addLabelSets(b, labelSets);
+  Snapshot.addShapes(b, shapes);
+  Snapshot.addSignatures(b, signatures);
+  Snapshot.addNodes(b, nodes);
+  Snapshot.addPods(b, pods);
+  Snapshot.addPodGroups(b, podGroups);
+  Snapshot.addQueues(b, queues);
+  Snapshot.addBindRequests(b, bindRequests);
+  Snapshot.addObjects(b, objects);
+  return Snapshot.endSnapshot(b);
 }
 
-export function viewBindRequests(t: BindRequests, need: Need): BindRequestsColumns {
+/** Fails with the name of a table or column that the file does not have. */
+export type Need = <T>(part: T | null, name: string) => T;
+
+/** The accessors of all tables. */
+export function accessTables(s: Snapshot, need: Need) {
   return {
-    get rows(): number {
-      return t.rows();
-    },
-    used: need(t.usedArray(), 'bind_requests.used'),
-    nameKeyText: need(t.nameKeyTextArray(), 'bind_requests.name_key_text'),
-    podKeyText: need(t.podKeyTextArray(), 'bind_requests.pod_key_text'),
-    ownerUidText: need(t.ownerUidTextArray(), 'bind_requests.owner_uid_text'),
-    nodeText: need(t.nodeTextArray(), 'bind_requests.node_text'),
-    isFailed: need(t.isFailedArray(), 'bind_requests.is_failed'),
-    receivedTypeCode: need(t.receivedTypeCodeArray(), 'bind_requests.received_type_code'),
-    gpuGroupsJson: need(t.gpuGroupsJsonArray(), 'bind_requests.gpu_groups_json'),
-    claimsJson: need(t.claimsJsonArray(), 'bind_requests.claims_json'),
-    extendedJson: need(t.extendedJsonArray(), 'bind_requests.extended_json'),
-    numaJson: need(t.numaJsonArray(), 'bind_requests.numa_json'),
-    poolText: need(t.poolTextArray(), 'bind_requests.pool_text'),
+    texts: need(s.texts(), 'texts'),
+    labelSets: need(s.labelSets(), 'label_sets'),
+    shapes: need(s.shapes(), 'shapes'),
+    signatures: need(s.signatures(), 'signatures'),
+    nodes: need(s.nodes(), 'nodes'),
+    pods: need(s.pods(), 'pods'),
+    podGroups: need(s.podGroups(), 'pod_groups'),
+    queues: need(s.queues(), 'queues'),
+    bindRequests: need(s.bindRequests(), 'bind_requests'),
+    objects: need(s.objects(), 'objects'),
   };
 }
 
-/** Element counts per column of Objects. */
-export type ObjectsCounts = Readonly<Record<'used' | 'kindCode' | 'keyText' | 'specJson', number>>;
-export function layoutObjects(b: Builder, reserve: Reserve, counts: ObjectsCounts): number {
-  const used = reserve(b, 1, counts.used);
-  const kindCode = reserve(b, 1, counts.kindCode);
-  const keyText = reserve(b, 4, counts.keyText);
-  const specJson = reserve(b, 4, counts.specJson);
-  Objects.startObjects(b);
-  Objects.addRows(b, 0);
-  Objects.addUsed(b, used);
-  Objects.addKindCode(b, kindCode);
-  Objects.addKeyText(b, keyText);
-  Objects.addSpecJson(b, specJson);
-  return Objects.endObjects(b);
+export interface TableViews {
+  readonly texts: TextsColumns;
+  readonly labelSets: LabelSetsColumns;
+  readonly shapes: ShapesColumns;
+  readonly signatures: SignaturesColumns;
+  readonly nodes: NodesColumns;
+  readonly pods: PodsColumns;
+  readonly podGroups: PodGroupsColumns;
+  readonly queues: QueuesColumns;
+  readonly bindRequests: BindRequestsColumns;
+  readonly objects: ObjectsColumns;
 }
 
-export function viewObjects(t: Objects, need: Need): ObjectsColumns {
+/** Typed views of all columns, nothing copied. */
+export function viewTables(s: Snapshot, need: Need): TableViews {
+  const t = accessTables(s, need);
   return {
-    get rows(): number {
-      return t.rows();
+    texts: {
+      rows: t.texts.rows(),
+      used: need(t.texts.usedArray(), 'texts.used'),
+      start: need(t.texts.startArray(), 'texts.start'),
+      lengthBytes: need(t.texts.lengthBytesArray(), 'texts.length_bytes'),
+      hash: need(t.texts.hashArray(), 'texts.hash'),
+      bytes: need(t.texts.bytesArray(), 'texts.bytes'),
+      bytesUsed: need(t.texts.bytesUsedArray(), 'texts.bytes_used'),
+      buckets: need(t.texts.bucketsArray(), 'texts.buckets'),
     },
-    used: need(t.usedArray(), 'objects.used'),
-    kindCode: need(t.kindCodeArray(), 'objects.kind_code'),
-    keyText: need(t.keyTextArray(), 'objects.key_text'),
-    specJson: need(t.specJsonArray(), 'objects.spec_json'),
+    labelSets: {
+      rows: t.labelSets.rows(),
+      used: need(t.labelSets.usedArray(), 'label_sets.used'),
+      pairStart: need(t.labelSets.pairStartArray(), 'label_sets.pair_start'),
+      pairCount: need(t.labelSets.pairCountArray(), 'label_sets.pair_count'),
+      pairs: need(t.labelSets.pairsArray(), 'label_sets.pairs'),
+    },
+    shapes: {
+      rows: t.shapes.rows(),
+      used: need(t.shapes.usedArray(), 'shapes.used'),
+      milliCpu: need(t.shapes.milliCpuArray(), 'shapes.milli_cpu'),
+      memoryBytes: need(t.shapes.memoryBytesArray(), 'shapes.memory_bytes'),
+      gpuCount: need(t.shapes.gpuCountArray(), 'shapes.gpu_count'),
+      gpuPortion: need(t.shapes.gpuPortionArray(), 'shapes.gpu_portion'),
+      gpuMemoryMib: need(t.shapes.gpuMemoryMibArray(), 'shapes.gpu_memory_mib'),
+      typeCode: need(t.shapes.typeCodeArray(), 'shapes.type_code'),
+      isLegacyMig: need(t.shapes.isLegacyMigArray(), 'shapes.is_legacy_mig'),
+      isGuaranteed: need(t.shapes.isGuaranteedArray(), 'shapes.is_guaranteed'),
+      scalarsJson: need(t.shapes.scalarsJsonArray(), 'shapes.scalars_json'),
+      overheadJson: need(t.shapes.overheadJsonArray(), 'shapes.overhead_json'),
+      containersJson: need(t.shapes.containersJsonArray(), 'shapes.containers_json'),
+    },
+    signatures: {
+      rows: t.signatures.rows(),
+      used: need(t.signatures.usedArray(), 'signatures.used'),
+      specJson: need(t.signatures.specJsonArray(), 'signatures.spec_json'),
+      flags: need(t.signatures.flagsArray(), 'signatures.flags'),
+    },
+    nodes: {
+      rows: t.nodes.rows(),
+      used: need(t.nodes.usedArray(), 'nodes.used'),
+      nameText: need(t.nodes.nameTextArray(), 'nodes.name_text'),
+      labelSetRow: need(t.nodes.labelSetRowArray(), 'nodes.label_set_row'),
+      taintsJson: need(t.nodes.taintsJsonArray(), 'nodes.taints_json'),
+      flags: need(t.nodes.flagsArray(), 'nodes.flags'),
+      migStrategyCode: need(t.nodes.migStrategyCodeArray(), 'nodes.mig_strategy_code'),
+      allocMilliCpu: need(t.nodes.allocMilliCpuArray(), 'nodes.alloc_milli_cpu'),
+      allocMemoryBytes: need(t.nodes.allocMemoryBytesArray(), 'nodes.alloc_memory_bytes'),
+      allocGpu: need(t.nodes.allocGpuArray(), 'nodes.alloc_gpu'),
+      allocPods: need(t.nodes.allocPodsArray(), 'nodes.alloc_pods'),
+      scalarsJson: need(t.nodes.scalarsJsonArray(), 'nodes.scalars_json'),
+      gpuMemoryMib: need(t.nodes.gpuMemoryMibArray(), 'nodes.gpu_memory_mib'),
+      gpuCountLabel: need(t.nodes.gpuCountLabelArray(), 'nodes.gpu_count_label'),
+      poolText: need(t.nodes.poolTextArray(), 'nodes.pool_text'),
+      createdMs: need(t.nodes.createdMsArray(), 'nodes.created_ms'),
+    },
+    pods: {
+      rows: t.pods.rows(),
+      used: need(t.pods.usedArray(), 'pods.used'),
+      keyText: need(t.pods.keyTextArray(), 'pods.key_text'),
+      namespaceText: need(t.pods.namespaceTextArray(), 'pods.namespace_text'),
+      uidText: need(t.pods.uidTextArray(), 'pods.uid_text'),
+      groupKeyText: need(t.pods.groupKeyTextArray(), 'pods.group_key_text'),
+      subGroupText: need(t.pods.subGroupTextArray(), 'pods.sub_group_text'),
+      schedulerText: need(t.pods.schedulerTextArray(), 'pods.scheduler_text'),
+      phaseCode: need(t.pods.phaseCodeArray(), 'pods.phase_code'),
+      flags: need(t.pods.flagsArray(), 'pods.flags'),
+      taskPriority: need(t.pods.taskPriorityArray(), 'pods.task_priority'),
+      createdMs: need(t.pods.createdMsArray(), 'pods.created_ms'),
+      deletionMs: need(t.pods.deletionMsArray(), 'pods.deletion_ms'),
+      nodeText: need(t.pods.nodeTextArray(), 'pods.node_text'),
+      nominatedNodeText: need(t.pods.nominatedNodeTextArray(), 'pods.nominated_node_text'),
+      shapeRow: need(t.pods.shapeRowArray(), 'pods.shape_row'),
+      signatureRow: need(t.pods.signatureRowArray(), 'pods.signature_row'),
+      labelSetRow: need(t.pods.labelSetRowArray(), 'pods.label_set_row'),
+      gpuGroupsJson: need(t.pods.gpuGroupsJsonArray(), 'pods.gpu_groups_json'),
+      receivedTypeCode: need(t.pods.receivedTypeCodeArray(), 'pods.received_type_code'),
+      claimsJson: need(t.pods.claimsJsonArray(), 'pods.claims_json'),
+      numaJson: need(t.pods.numaJsonArray(), 'pods.numa_json'),
+    },
+    podGroups: {
+      rows: t.podGroups.rows(),
+      used: need(t.podGroups.usedArray(), 'pod_groups.used'),
+      keyText: need(t.podGroups.keyTextArray(), 'pod_groups.key_text'),
+      namespaceText: need(t.podGroups.namespaceTextArray(), 'pod_groups.namespace_text'),
+      nameText: need(t.podGroups.nameTextArray(), 'pod_groups.name_text'),
+      uidText: need(t.podGroups.uidTextArray(), 'pod_groups.uid_text'),
+      queueText: need(t.podGroups.queueTextArray(), 'pod_groups.queue_text'),
+      priorityClassText: need(t.podGroups.priorityClassTextArray(), 'pod_groups.priority_class_text'),
+      preemptibilityCode: need(t.podGroups.preemptibilityCodeArray(), 'pod_groups.preemptibility_code'),
+      flags: need(t.podGroups.flagsArray(), 'pod_groups.flags'),
+      schedulingBackoff: need(t.podGroups.schedulingBackoffArray(), 'pod_groups.scheduling_backoff'),
+      minMember: need(t.podGroups.minMemberArray(), 'pod_groups.min_member'),
+      minSubGroup: need(t.podGroups.minSubGroupArray(), 'pod_groups.min_sub_group'),
+      createdMs: need(t.podGroups.createdMsArray(), 'pod_groups.created_ms'),
+      lastStartMs: need(t.podGroups.lastStartMsArray(), 'pod_groups.last_start_ms'),
+      staleSinceMs: need(t.podGroups.staleSinceMsArray(), 'pod_groups.stale_since_ms'),
+      lastEvictionMs: need(t.podGroups.lastEvictionMsArray(), 'pod_groups.last_eviction_ms'),
+      preemptionDelayMs: need(t.podGroups.preemptionDelayMsArray(), 'pod_groups.preemption_delay_ms'),
+      stalenessGraceMs: need(t.podGroups.stalenessGraceMsArray(), 'pod_groups.staleness_grace_ms'),
+      subGroupsJson: need(t.podGroups.subGroupsJsonArray(), 'pod_groups.sub_groups_json'),
+      topologyJson: need(t.podGroups.topologyJsonArray(), 'pod_groups.topology_json'),
+      conditionsJson: need(t.podGroups.conditionsJsonArray(), 'pod_groups.conditions_json'),
+      poolText: need(t.podGroups.poolTextArray(), 'pod_groups.pool_text'),
+    },
+    queues: {
+      rows: t.queues.rows(),
+      used: need(t.queues.usedArray(), 'queues.used'),
+      nameText: need(t.queues.nameTextArray(), 'queues.name_text'),
+      displayText: need(t.queues.displayTextArray(), 'queues.display_text'),
+      parentText: need(t.queues.parentTextArray(), 'queues.parent_text'),
+      poolText: need(t.queues.poolTextArray(), 'queues.pool_text'),
+      priority: need(t.queues.priorityArray(), 'queues.priority'),
+      createdMs: need(t.queues.createdMsArray(), 'queues.created_ms'),
+      quotaMilliCpu: need(t.queues.quotaMilliCpuArray(), 'queues.quota_milli_cpu'),
+      quotaMemoryBytes: need(t.queues.quotaMemoryBytesArray(), 'queues.quota_memory_bytes'),
+      quotaGpu: need(t.queues.quotaGpuArray(), 'queues.quota_gpu'),
+      limitMilliCpu: need(t.queues.limitMilliCpuArray(), 'queues.limit_milli_cpu'),
+      limitMemoryBytes: need(t.queues.limitMemoryBytesArray(), 'queues.limit_memory_bytes'),
+      limitGpu: need(t.queues.limitGpuArray(), 'queues.limit_gpu'),
+      weightCpu: need(t.queues.weightCpuArray(), 'queues.weight_cpu'),
+      weightMemory: need(t.queues.weightMemoryArray(), 'queues.weight_memory'),
+      weightGpu: need(t.queues.weightGpuArray(), 'queues.weight_gpu'),
+      usageCpu: need(t.queues.usageCpuArray(), 'queues.usage_cpu'),
+      usageMemory: need(t.queues.usageMemoryArray(), 'queues.usage_memory'),
+      usageGpu: need(t.queues.usageGpuArray(), 'queues.usage_gpu'),
+      preemptMinRuntimeMs: need(t.queues.preemptMinRuntimeMsArray(), 'queues.preempt_min_runtime_ms'),
+      reclaimMinRuntimeMs: need(t.queues.reclaimMinRuntimeMsArray(), 'queues.reclaim_min_runtime_ms'),
+    },
+    bindRequests: {
+      rows: t.bindRequests.rows(),
+      used: need(t.bindRequests.usedArray(), 'bind_requests.used'),
+      nameKeyText: need(t.bindRequests.nameKeyTextArray(), 'bind_requests.name_key_text'),
+      podKeyText: need(t.bindRequests.podKeyTextArray(), 'bind_requests.pod_key_text'),
+      ownerUidText: need(t.bindRequests.ownerUidTextArray(), 'bind_requests.owner_uid_text'),
+      nodeText: need(t.bindRequests.nodeTextArray(), 'bind_requests.node_text'),
+      isFailed: need(t.bindRequests.isFailedArray(), 'bind_requests.is_failed'),
+      receivedTypeCode: need(t.bindRequests.receivedTypeCodeArray(), 'bind_requests.received_type_code'),
+      gpuGroupsJson: need(t.bindRequests.gpuGroupsJsonArray(), 'bind_requests.gpu_groups_json'),
+      claimsJson: need(t.bindRequests.claimsJsonArray(), 'bind_requests.claims_json'),
+      extendedJson: need(t.bindRequests.extendedJsonArray(), 'bind_requests.extended_json'),
+      numaJson: need(t.bindRequests.numaJsonArray(), 'bind_requests.numa_json'),
+      poolText: need(t.bindRequests.poolTextArray(), 'bind_requests.pool_text'),
+    },
+    objects: {
+      rows: t.objects.rows(),
+      used: need(t.objects.usedArray(), 'objects.used'),
+      kindCode: need(t.objects.kindCodeArray(), 'objects.kind_code'),
+      keyText: need(t.objects.keyTextArray(), 'objects.key_text'),
+      specJson: need(t.objects.specJsonArray(), 'objects.spec_json'),
+    },
   };
 }

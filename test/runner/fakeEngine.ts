@@ -1,0 +1,175 @@
+// A small deterministic engine for the runner's tests: every job searches all nodes, takes the best one and commits a batch.
+// It fails on demand. Its script travels in `config.scenarioSearchBudgets`.
+import type { SchedulerConfig } from '../../src/base/config.ts';
+import type { CycleReport, RawDecision } from '../../src/base/decisions.ts';
+import { KaiError } from '../../src/base/errors.ts';
+import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
+import type { SnapshotView } from '../../src/base/snapshotView.ts';
+import type { DecisionSink, SearchContext } from '../../src/engine/cycle.ts';
+import type { SearchPort } from '../../src/engine/parallel.ts';
+
+export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'reject later' | 'decide otherwise';
+
+export interface FakeScript {
+  readonly jobs: number;
+  /** Arithmetic steps per node position. */
+  readonly work: number;
+  /** Decisions of the batch of job 3. */
+  readonly largeBatch: number;
+  /** The planner leaves the first part of a shared search to a search worker. */
+  readonly isSearchAwaited: boolean;
+  readonly planFault: Fault;
+  readonly searchFault: Fault;
+  readonly faultJob: number;
+  /** How many attempts fail. */
+  readonly faultTimes: number;
+  /** Int32 words of COUNTER, shared by all threads. */
+  readonly counters: SharedArrayBuffer;
+}
+export const COUNTER = { faults: 0, searched: 1, opened: 2 } as const;
+const SLOTS = 4;
+
+export function fakeSnapshot(nodes: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(8);
+  new Int32Array(buffer)[0] = nodes;
+  return buffer;
+}
+
+function createColumn(base: number): Int32Array {
+  return Int32Array.from({ length: 4096 }, (_, i) => base + i);
+}
+
+const NODES = { nameText: createColumn(0) };
+const PODS = { keyText: createColumn(10_000), uidText: createColumn(20_000) };
+const POD_GROUPS = { keyText: createColumn(30_000) };
+
+/** Only what the runner and this engine read. */
+export function viewSnapshot(buffer: SharedArrayBuffer): SnapshotView {
+  const rows = new Int32Array(buffer)[0]!;
+  const texts = { capacity: 0, get: (row: number) => `text-${row}`, find: () => -1 as const };
+  const view: Pick<SnapshotView, 'buffer' | 'texts'> & Record<string, unknown> = {
+    buffer,
+    texts,
+    nodes: { rows, ...NODES },
+    pods: PODS,
+    podGroups: POD_GROUPS,
+  };
+  return view as unknown as SnapshotView;
+}
+
+export function stateBytes(view: SnapshotView, _config: SchedulerConfig): number {
+  return 8 * view.nodes.rows * (1 + SLOTS);
+}
+
+function scriptOf(config: SchedulerConfig): FakeScript {
+  return config.scenarioSearchBudgets as unknown as FakeScript;
+}
+
+function fill(state: SharedArrayBuffer, nodes: number, slot: number, seed: number, work: number, from: number, to: number): void {
+  const picks = new Float64Array(state, 0, nodes);
+  const scores = new Float64Array(state, 8 * nodes * (1 + slot), nodes);
+  for (let i = from; i < to; i++) {
+    let hash = seed ^ Math.imul(i, 0x9e3779b1);
+    for (let k = 0; k < work; k++) hash = (Math.imul(hash, 1664525) + 1013904223) | 0;
+    scores[i] = (hash >>> 0) / 2 ** 32 - picks[i]! / 8;
+  }
+}
+
+function fail(fault: Fault): void {
+  if (fault === 'throw') throw new TypeError('fault on demand');
+  if (fault === 'refuse') throw new KaiError('UNKNOWN_ACTION', 'refused on demand');
+  if (fault === 'exit') process.exit(3);
+  if (fault === 'hang') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (fault === 'reject later') void Promise.reject(new Error('unhandled on demand'));
+}
+
+/** True for the first `faultTimes` calls of all threads and attempts together. */
+function isDue(script: FakeScript): boolean {
+  const counters = new Int32Array(script.counters);
+  if (Atomics.load(counters, COUNTER.faults) >= script.faultTimes) return false;
+  return Atomics.add(counters, COUNTER.faults, 1) < script.faultTimes;
+}
+
+function awaitSearchWorker(counters: Int32Array, before: number): void {
+  if (Atomics.load(counters, COUNTER.searched) === before) Atomics.wait(counters, COUNTER.searched, before, 250);
+}
+
+/** Every position counts, whoever computed it: stands in the decisions, so that one wrong or stale column shows. */
+function checksum(scores: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < scores.length; i++) sum = (Math.imul(sum, 31) + Math.trunc(scores[i]! * 2 ** 30)) | 0;
+  return sum;
+}
+
+function batchOf(job: number, best: number, sum: number, size: number): RawDecision[] {
+  return Array.from({ length: size }, (_, member): RawDecision => {
+    const groups = member % 3 === 0 ? [] : [`group-${member}`, 'ü'];
+    const decision: RawDecision = {
+      kind: member % 7 === 6 ? 'pipeline' : 'bind',
+      action: job % 5 === 4 ? 'not in the list' : 'allocate',
+      podRow: ((job * 8 + member) % 4096) as PodRow,
+      podGroupRow: (job % 4096) as PodGroupRow,
+      nodeRow: (best % 4096) as NodeRow,
+      receivedType: member % 4,
+      gpuCount: sum,
+      gpuPortion: member % 2 === 0 ? '' : '0.50',
+      gpuGroups: groups,
+    };
+    return member % 5 === 0 ? { ...decision, details: { message: `job ${job}`, evictorPodGroup: undefined } } : decision;
+  });
+}
+
+export function runCycle(
+  view: SnapshotView,
+  config: SchedulerConfig,
+  _nowMs: number,
+  state: SharedArrayBuffer,
+  sink: DecisionSink,
+  port: SearchPort,
+): CycleReport {
+  const script = scriptOf(config);
+  const counters = new Int32Array(script.counters);
+  const nodes = view.nodes.rows;
+  new Float64Array(state).fill(0);
+  const picks = new Float64Array(state, 0, nodes);
+  const isRepeated = Atomics.load(counters, COUNTER.faults) > 0;
+  sink.phase('open');
+  for (let job = 0; job < script.jobs; job++) {
+    if (job === script.faultJob && script.planFault !== 'none' && isDue(script))
+      fail(script.planFault === 'decide otherwise' ? 'throw' : script.planFault);
+    const slot = job % SLOTS;
+    let isFirstPart = true;
+    const before = Atomics.load(counters, COUNTER.searched);
+    port.search({ shapeRow: job, signatureRow: job * 3, slot, rows: nodes }, (from, to) => {
+      if (script.isSearchAwaited && from > 0 && isFirstPart) awaitSearchWorker(counters, before);
+      isFirstPart = isFirstPart && from === 0;
+      fill(state, nodes, slot, job * 5, script.work, from, to);
+    });
+    const scores = new Float64Array(state, 8 * nodes * (1 + slot), nodes);
+    let best = 0;
+    for (let i = 1; i < nodes; i++) if (scores[i]! > scores[best]!) best = i;
+    picks[best] = picks[best]! + 1;
+    const shift = isRepeated && script.planFault === 'decide otherwise' ? 1 : 0;
+    sink.commit(batchOf(job, best + shift, checksum(scores), job === 3 ? script.largeBatch : (job * 7919) % 6));
+  }
+  sink.phase('allocate');
+  const counts = { bound: script.jobs, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
+  return { jobs: [], queues: [], counts, phaseMs: {}, staleBindRequests: ['a/b'] };
+}
+
+export function openSearch(view: SnapshotView, config: SchedulerConfig, state: SharedArrayBuffer): SearchContext {
+  const script = scriptOf(config);
+  const counters = new Int32Array(script.counters);
+  const nodes = view.nodes.rows;
+  Atomics.add(counters, COUNTER.opened, 1);
+  return {
+    run(request, from, to) {
+      // Proof that the fields belong together: a torn request would give other columns, and other decisions.
+      if (request.signatureRow !== request.shapeRow * 3) throw new Error(`torn request ${JSON.stringify(request)}`);
+      if (script.searchFault !== 'none' && request.shapeRow >= script.faultJob && isDue(script)) fail(script.searchFault);
+      fill(state, nodes, request.slot, request.shapeRow * 5, script.work, from, to);
+      Atomics.add(counters, COUNTER.searched, 1);
+      Atomics.notify(counters, COUNTER.searched);
+    },
+  };
+}
