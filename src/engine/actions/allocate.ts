@@ -4,6 +4,7 @@ import { createJobTree, popJob, pushJob, refresh, tasksOf } from '../jobs/jobTre
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
+import { REAL } from '../placement/placeTask.ts';
 import { attemptJob } from './attemptJob.ts';
 import { describePlacement } from './describe.ts';
 import type { Action } from './index.ts';
@@ -28,7 +29,7 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
     const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
     s.counts.jobsAttempted++;
     s.attempted.add(job);
-    const result = attemptJob(st, job, tasksOf(s, tree, job), false);
+    const result = attemptJob(st, job, tasksOf(s, tree, job), REAL);
     if (result === 'failed') {
       undoTo(st, 0);
       s.counts.jobsFailed++;

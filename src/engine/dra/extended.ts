@@ -7,9 +7,9 @@ import { addSaturating, type ClaimShape, type ClaimShapes, isGpuName } from './c
 /** Counted through the GPU dimension already. */
 const GPU_NAMES: ReadonlySet<string> = new Set(['nvidia.com/gpu', 'amd.com/gpu']);
 
+/** Containers by number: init containers first, then containers. Whoever writes the bind request puts the name there. */
 export interface ContainerMapping {
-  /** '' when the snapshot does not know the containers' names. */
-  readonly containerName: string;
+  readonly containerIndex: number;
   readonly resourceName: string;
   readonly requestName: string;
 }
@@ -24,7 +24,6 @@ export interface SyntheticClaim {
 
 /** One container as the requests are made from it. */
 interface Container {
-  readonly name: string;
   /** Runs beside the others: a regular container or a sidecar. */
   readonly isLongLived: boolean;
   readonly requests: PlainAmounts;
@@ -36,9 +35,6 @@ interface ExtendedDemand {
   readonly resources: readonly string[];
   readonly containers: readonly Container[];
 }
-
-/** Names of the containers may stand beside their requests; without them mappings carry none. */
-type NamedContainersJson = ContainersJson & { readonly names?: readonly string[] };
 
 export class ExtendedResources {
   readonly #view: SnapshotView;
@@ -114,7 +110,7 @@ export class ExtendedResources {
   #readDemand(shapeRow: number): ExtendedDemand | null {
     const row = this.#view.shapes.containersJson[shapeRow]!;
     if (row === NO_ROW || this.#classOf.size === 0) return null;
-    const containers = readContainers(JSON.parse(this.#view.texts.get(row)) as NamedContainersJson);
+    const containers = readContainers(JSON.parse(this.#view.texts.get(row)) as ContainersJson);
     const names = new Set<string>();
     for (const { requests } of containers) {
       for (const name of Object.keys(requests)) if (this.#classOf.has(name) && isDeviceCount(requests[name])) names.add(name);
@@ -149,15 +145,9 @@ export class ExtendedResources {
 }
 
 /** Init containers first, then containers: the numbers of the request names. */
-function readContainers(json: NamedContainersJson): Container[] {
-  const { names = [], init = [] } = json;
-  const out: Container[] = init.map(({ isSidecar, requests }, i) => ({
-    name: names[i] ?? '',
-    isLongLived: isSidecar === true,
-    requests,
-  }));
-  for (const requests of json.containers) out.push({ name: names[out.length] ?? '', isLongLived: true, requests });
-  return out;
+function readContainers({ containers, init = [] }: ContainersJson): Container[] {
+  const starting = init.map(({ isSidecar, requests }) => ({ isLongLived: isSidecar === true, requests }));
+  return [...starting, ...containers.map((requests) => ({ isLongLived: true, requests }))];
 }
 
 function isDeviceCount(amount: number | undefined): amount is number {
@@ -186,7 +176,7 @@ interface DraftRequest {
 }
 
 interface DraftMapping {
-  readonly containerName: string;
+  readonly containerIndex: number;
   requestName: string;
 }
 
@@ -201,7 +191,7 @@ function makeClaim(
   for (const resourceName of names) {
     const draft = requestsOf(containers, resourceName, classOf.get(resourceName)!);
     requests.push(...draft.requests);
-    for (const { containerName, requestName } of draft.mappings) mappings.push({ containerName, resourceName, requestName });
+    for (const { containerIndex, requestName } of draft.mappings) mappings.push({ containerIndex, resourceName, requestName });
   }
   const deviceRequests = requests
     .sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -217,28 +207,28 @@ function requestsOf(
 ): { requests: DraftRequest[]; mappings: DraftMapping[] } {
   const longLived: (DraftRequest & { readonly index: number })[] = [];
   const mappings: DraftMapping[] = [];
-  containers.forEach(({ name, isLongLived, requests }, index) => {
+  containers.forEach(({ isLongLived, requests }, index) => {
     const count = requests[resourceName];
     if (!isLongLived || !isDeviceCount(count)) return;
     const request = { name: requestName(index, requests, resourceName), className, count, index };
     longLived.push(request);
-    mappings.push({ containerName: name, requestName: request.name });
+    mappings.push({ containerIndex: index, requestName: request.name });
   });
   const own: DraftRequest[] = [];
   const ownMappings: DraftMapping[] = [];
-  containers.forEach(({ name, isLongLived, requests }, index) => {
+  containers.forEach(({ isLongLived, requests }, index) => {
     const wanted = requests[resourceName];
     if (isLongLived || !isDeviceCount(wanted)) return;
     let sum = 0;
     for (const later of longLived) {
       if (later.index < index || sum >= wanted) continue;
       sum += later.count;
-      mappings.push({ containerName: name, requestName: later.name });
+      mappings.push({ containerIndex: index, requestName: later.name });
     }
     if (sum >= wanted) return;
     const request = { name: requestName(index, requests, resourceName), className, count: wanted - sum };
     own.push(request);
-    const mapping = { containerName: name, requestName: request.name };
+    const mapping = { containerIndex: index, requestName: request.name };
     ownMappings.push(mapping);
     mappings.push(mapping);
   });

@@ -12,7 +12,7 @@ export interface ExtendedAllocation {
   readonly allocation: unknown;
   /** DeviceRequests */
   readonly deviceRequests: readonly unknown[];
-  /** {containerName, resourceName, requestName} */
+  /** ContainerMapping of this cycle, or as an earlier bind request has it. */
   readonly containerMappings: readonly unknown[];
 }
 

@@ -13,12 +13,24 @@ import type { Request } from './requests.ts';
 import { bestNode } from './winnerTree.ts';
 
 const REFUSED = Number.NEGATIVE_INFINITY;
+const NOT_ASKED = -2;
+
+/** How tasks are placed. */
+export interface PlaceMode {
+  /** A simulation: nothing is bound, virtually evicted tasks are placed too, reasons of nodes are not kept. */
+  readonly pipelineOnly: boolean;
+  /** Node numbers that may be used, ascending; null = all. */
+  readonly nodes: Int32Array | null;
+}
+
+/** The allocate action's way. */
+export const REAL: PlaceMode = Object.freeze({ pipelineOnly: false, nodes: null });
 
 /**
  * Places one task on the first node, in score order, that can take it now or later (spec 03 section 6.6). On failure the
- * reasons are recorded, unless `pipelineOnly` (a simulation).
+ * reasons are recorded, unless it is a simulation.
  */
-export function placeTask(st: Statement, podRow: number, job: number, pipelineOnly: boolean): boolean {
+export function placeTask(st: Statement, podRow: number, job: number, mode: PlaceMode): boolean {
   const s = st.session;
   const pre = preCheck(s, podRow);
   if (pre !== null) {
@@ -27,25 +39,19 @@ export function placeTask(st: Statement, podRow: number, job: number, pipelineOn
   }
   const request = requestOf(s, podRow);
   const signatureRow = s.view.pods.signatureRow[podRow]!;
-  let checks = dynamicChecks(s, podRow, job);
-  if (checks === null || !checks.usesDra) {
-    const c = classOf(s.classes, request, signatureRow);
-    if (checks === null) {
-      const best = bestNode(c.tree, c.columns.key);
-      if (best >= 0 && tryNode(st, podRow, job, request, best, null, pipelineOnly)) return true;
-      checks = best < 0 ? null : capacityOnly(s, podRow, job);
-      if (checks === null) {
-        if (!pipelineOnly) recordNodeReasons(s, podRow, c.columns, null, c);
-        return false;
-      }
-    }
-    if (scan(st, checks, c.columns, pipelineOnly)) return true;
-    if (!pipelineOnly) recordNodeReasons(s, podRow, c.columns, checks, c);
+  const checks = dynamicChecks(s, podRow, job);
+  if (checks?.usesDra === true) {
+    const columns = claimColumns(s, podRow, request, signatureRow);
+    if (scan(st, checks, columns, mode)) return true;
+    if (!mode.pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null);
     return false;
   }
-  const columns = claimColumns(s, podRow, request, signatureRow);
-  if (scan(st, checks, columns, pipelineOnly)) return true;
-  if (!pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null);
+  const c = classOf(s.classes, request, signatureRow);
+  const best = mode.nodes === null && checks === null ? bestNode(c.tree, c.columns.key) : NOT_ASKED;
+  if (best >= 0 && tryNode(st, podRow, job, request, best, null, mode)) return true;
+  // The index's best node may still break the queue's sum there; then the others are asked in order.
+  if (best !== -1 && scan(st, checks ?? capacityOnly(s, podRow, job), c.columns, mode)) return true;
+  if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, best === -1 ? null : checks, c);
   return false;
 }
 
@@ -64,8 +70,9 @@ export function claimColumns(s: Session, podRow: number, request: Request, signa
 }
 
 /** Tries the nodes in the order of (extra score, class key, name) until one takes the task. */
-function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, pipelineOnly: boolean): boolean {
+function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, mode: PlaceMode): boolean {
   const s = st.session;
+  const { nodes } = mode;
   const { extra } = checks;
   const { key } = columns;
   s.counts.scans++;
@@ -73,7 +80,9 @@ function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, pipeli
   const refused = new Uint8Array(key.length);
   for (;;) {
     let best = -1;
-    for (let n = 0; n < key.length; n++) {
+    const count = nodes === null ? key.length : nodes.length;
+    for (let i = 0; i < count; i++) {
+      const n = nodes === null ? i : nodes[i]!;
       if (key[n] === REFUSED || refused[n] === 1) continue;
       if (best >= 0) {
         const above = extra === null ? 0 : extra[n]! - extra[best]!;
@@ -83,13 +92,13 @@ function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, pipeli
       else best = n;
     }
     if (best < 0) return false;
-    if (tryNode(st, checks.podRow, checks.job, checks.request, best, checks, pipelineOnly)) return true;
+    if (tryNode(st, checks.podRow, checks.job, checks.request, best, checks, mode)) return true;
     refused[best] = 1;
   }
 }
 
 /** Binds or pipelines the task on a node that passed all checks (spec 03 section 6.7). */
-function tryNode(st: Statement, podRow: number, job: number, r: Request, n: number, checks: DynamicChecks | null, pipelineOnly: boolean): boolean {
+function tryNode(st: Statement, podRow: number, job: number, r: Request, n: number, checks: DynamicChecks | null, mode: PlaceMode): boolean {
   const s = st.session;
   const nodeRow = s.state.facts.row[n]!;
   if (checks === null && r.isShared && checkNode(s, capacityOnly(s, podRow, job), n) !== 0) return false;
@@ -99,10 +108,10 @@ function tryNode(st: Statement, podRow: number, job: number, r: Request, n: numb
     const extraGpus = usesDra ? s.dra.gpuCountOf(podRow) : 0;
     const credit = usesDra ? s.dra.sharedCreditOf(podRow, nodeRow) : 0;
     const hasStorage = checks?.usesStorage !== true || s.csi?.fitsNow(podRow, n, false) !== false;
-    const now = !pipelineOnly && hasStorage && fitsNow(s.evaluator, r, n, extraGpus, credit);
+    const now = !mode.pipelineOnly && hasStorage && fitsNow(s.evaluator, r, n, extraGpus, credit);
     return place(st, podRow, n, now ? Status.allocated : Status.pipelined, []);
   }
-  const choice = chooseDevices(s.evaluator, r, n, pipelineOnly);
+  const choice = chooseDevices(s.evaluator, r, n, mode.pipelineOnly);
   if (choice === null) return false;
   const uid = s.view.texts.get(s.view.pods.uidText[podRow]!);
   const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : newGroupName(uid, device)));
