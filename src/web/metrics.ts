@@ -1,0 +1,94 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { CycleReport, RawDecision } from '../base/decisions.ts';
+
+/** 5 × 2^0 … 5 × 2^9 ms (spec 08 section 7.1). */
+const LATENCY_BUCKETS_MS: readonly number[] = Object.freeze(Array.from({ length: 10 }, (_, i) => 5 * 2 ** i));
+const CYCLE_BUCKETS_S: readonly number[] = Object.freeze(Array.from({ length: 16 }, (_, i) => 0.0005 * 2 ** i));
+/** Phases of a cycle that are not actions. */
+const SESSION_PHASES: ReadonlySet<string> = new Set(['open', 'report']);
+const QUEUE_LABELS = ['queue_name', 'queue_metadata_name', 'queue_display_name'] as const;
+
+export interface ObservedCycle {
+  readonly decisions: readonly RawDecision[];
+  readonly report: CycleReport;
+  readonly cycleMs: number;
+  /** For each bound pod the time from its creation to the decision. */
+  readonly waitedMs: readonly number[];
+}
+
+export interface SchedulerMetrics {
+  readonly registry: Registry;
+  /** Books one finished cycle. */
+  observe(cycle: ObservedCycle): void;
+}
+
+/**
+ * Scheduler metrics under upstream's names (spec 08 section 7.1), all with `prefix` ("kai_"), in a registry of their own.
+ * One more than upstream: the histogram `cycle_duration_seconds{phase}`, with phase "all" for the whole cycle.
+ */
+export function createSchedulerMetrics(prefix = 'kai_'): SchedulerMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
+    new Gauge({ name: prefix + name, help, labelNames: [...labelNames], registers });
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
+    new Counter({ name: prefix + name, help, labelNames: [...labelNames], registers });
+
+  const e2e = gauge('e2e_scheduling_latency_milliseconds', 'Length of the last cycle');
+  const open = gauge('open_session_latency_milliseconds', 'Opening of the last cycle, fair share included');
+  const close = gauge('close_session_latency_milliseconds', 'Closing of the last cycle');
+  const action = gauge('action_scheduling_latency_milliseconds', 'Action of the last cycle', ['action']);
+  const scheduled = counter('podgroups_scheduled_by_action', 'Pod groups that got pods placed', ['action']);
+  const fairCpu = gauge('queue_fair_share_cpu_cores', 'Fair share of the queue in cores', QUEUE_LABELS);
+  const fairMemory = gauge('queue_fair_share_memory_gb', 'Fair share of the queue in GB (10^9 bytes)', QUEUE_LABELS);
+  const fairGpu = gauge('queue_fair_share_gpu', 'Fair share of the queue in devices', QUEUE_LABELS);
+  const task = new Histogram({
+    name: `${prefix}task_scheduling_latency_milliseconds`,
+    help: 'Creation of a pod to its placement',
+    buckets: [...LATENCY_BUCKETS_MS],
+    registers,
+  });
+  const phase = new Histogram({
+    name: `${prefix}cycle_duration_seconds`,
+    help: 'Length of cycles by phase; phase "all" is the whole cycle',
+    labelNames: ['phase'],
+    buckets: [...CYCLE_BUCKETS_S],
+    registers,
+  });
+  const bound = counter('pods_bound_total', 'Pods bound');
+  const waiting = gauge('podgroups_waiting', 'Pod groups with pods that could not be placed in the last cycle');
+
+  const observe = ({ decisions, report, cycleMs, waitedMs }: ObservedCycle): void => {
+    e2e.set(Math.round(cycleMs));
+    open.set(report.phaseMs.open ?? 0);
+    close.set(report.phaseMs.report ?? 0);
+    phase.observe({ phase: 'all' }, cycleMs / 1000);
+    for (const [name, ms] of Object.entries(report.phaseMs)) {
+      phase.observe({ phase: name }, ms / 1000);
+      if (!SESSION_PHASES.has(name)) action.set({ action: name }, ms);
+    }
+    for (const ms of waitedMs) task.observe(ms);
+    bound.inc(waitedMs.length);
+    for (const [name, groups] of groupsByAction(decisions)) scheduled.inc({ action: name }, groups.size);
+    waiting.set(report.jobs.filter((j) => j.state === 'unschedulable' || j.state === 'notReady').length);
+    for (const g of [fairCpu, fairMemory, fairGpu]) g.reset();
+    for (const q of report.queues) {
+      const labels = { queue_name: q.queue, queue_metadata_name: q.queue, queue_display_name: '' };
+      fairCpu.set(labels, q.fairShareMilliCpu / 1000);
+      fairMemory.set(labels, q.fairShareMemoryBytes / 1e9);
+      fairGpu.set(labels, q.fairShareGpu);
+    }
+  };
+  return { registry, observe };
+}
+
+function groupsByAction(decisions: readonly RawDecision[]): Map<string, Set<number>> {
+  const groups = new Map<string, Set<number>>();
+  for (const d of decisions) {
+    if (d.kind === 'evict') continue;
+    const set = groups.get(d.action);
+    if (set === undefined) groups.set(d.action, new Set([d.podGroupRow]));
+    else set.add(d.podGroupRow);
+  }
+  return groups;
+}

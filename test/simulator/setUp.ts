@@ -1,0 +1,11 @@
+import { loadConfig } from '../../src/config/loadConfig.ts';
+import { snapshotOptionsFrom } from '../../src/config/schedulerParams.ts';
+import { EXISTING_ACTIONS } from '../../src/engine/actions/index.ts';
+import { createSnapshotWriter } from '../../src/snapshot/writer.ts';
+
+/** The default configuration with the actions that the engine has. */
+export const CONFIG = loadConfig({ actions: EXISTING_ACTIONS }).config;
+
+export function newWriter(): ReturnType<typeof createSnapshotWriter> {
+  return createSnapshotWriter(snapshotOptionsFrom(CONFIG.params, { isDraServed: false, isNodeTopologyServed: false }));
+}
