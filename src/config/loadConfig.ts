@@ -56,7 +56,8 @@ function parseFile(file: unknown): Fields {
 }
 
 function parseText(text: string): unknown {
-  if (/^[\s]*$/.test(text)) return null;
+  // Only blank lines and comments: the built-in configuration.
+  if (!/^[ \t]*[^\s#]/m.test(text)) return null;
   try {
     return load(text);
   } catch (error) {

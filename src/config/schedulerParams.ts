@@ -31,7 +31,7 @@ export function readSchedulerParams(raw: unknown): SchedulerParams {
     schedulePeriodMs: milliseconds(raw, 'schedulePeriod'),
     detailedFitErrors: flag('detailedFitErrors'),
     updatePodEvictionCondition: flag('updatePodEvictionCondition'),
-    queueLabelKey: stringField(raw, 'queueLabelKey', PATH) ?? '',
+    queueLabelKey: stringField(raw, 'queueLabelKey', PATH) || FLAG_DEFAULTS.queueLabelKey,
     stuckInReleasingThresholdMs: stuckMs > 0 ? stuckMs : DEFAULT_STUCK_IN_RELEASING_MS,
   };
 }

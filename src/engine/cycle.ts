@@ -9,6 +9,7 @@ import type { Evaluator } from './placement/evaluate.ts';
 import { readRequest } from './placement/requests.ts';
 import { jobReports, queueReports } from './report/reports.ts';
 import { staleBindRequests } from './report/staleBindRequests.ts';
+import { listDims } from './session/openNodes.ts';
 import { openSession, sizesOf, STATE_HEADER } from './session/open.ts';
 import { readPlugins, readPolicies } from './session/plugins.ts';
 import { openState, stateSize } from './state/layout.ts';
@@ -69,7 +70,7 @@ export interface SearchContext {
 /** Opens a running cycle's shared state in a search worker; the planner has initialised it before the first request. */
 export function openSearch(view: SnapshotView, config: SchedulerConfig, buffer: SharedArrayBuffer): SearchContext {
   const state = openState(buffer);
-  const dimOf = new Map(Array.from(state.dimText, (row, d) => [view.texts.get(row), d] as const));
+  const dimOf = new Map(listDims(view).map((name, d) => [name, d] as const));
   const evaluator: Evaluator = {
     state,
     policies: readPolicies(config, readPlugins(config)),

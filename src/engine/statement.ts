@@ -1,43 +1,63 @@
-import { mark, rollback, seal } from './state/journal.ts';
-import { createGroup } from './state/ledger.ts';
 import { SignatureFlag } from '../base/codes.ts';
-import { placeTask, setStatus, statusOf } from './session/occupy.ts';
+import { evictTask, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
 import type { Session } from './session/session.ts';
 import { Status } from './session/status.ts';
+import { mark, rollback, seal } from './state/journal.ts';
+import { createGroup } from './state/ledger.ts';
 
-/** One placement of a trial. GPU groups are kept by name: numbers of new groups do not survive an undo. */
-export interface Placement {
+interface Marks {
   readonly podRow: number;
   readonly node: number;
-  readonly status: 2 | 3;
-  readonly groupNames: readonly string[];
   readonly journalMark: number;
   readonly draMark: number;
+}
+
+/** A task was put on a node. GPU groups are kept by name: numbers of new groups do not survive an undo. */
+export interface Placement extends Marks {
+  readonly kind: 'place';
+  readonly status: 2 | 3;
+  readonly groupNames: readonly string[];
   readonly oldGroups: readonly number[] | undefined;
 }
 
-/** Placements of one job that are committed or undone together (spec 03 section 5). */
+/** A task was evicted in mind: it holds its node as Releasing. */
+export interface Eviction extends Marks {
+  readonly kind: 'evict';
+  readonly oldStatus: Status;
+}
+
+/** An eviction was taken back: the task stays where it was. */
+export interface Restoration extends Marks {
+  readonly kind: 'restore';
+}
+
+export type Operation = Placement | Eviction | Restoration;
+
+/** Operations that are committed or undone together (spec 03 section 5). */
 export interface Statement {
   readonly session: Session;
-  readonly placements: Placement[];
+  readonly ops: Operation[];
 }
 
 export function createStatement(session: Session): Statement {
-  return { session, placements: [] };
+  return { session, ops: [] };
+}
+
+function marks(s: Session, podRow: number, node: number): Marks {
+  return { podRow, node, journalMark: mark(s.journal), draMark: s.dra.mark() };
 }
 
 /** Places a task, creating groups for names the node does not have. False, with nothing changed, when claims fail. */
 export function place(st: Statement, podRow: number, node: number, status: 2 | 3, groupNames: readonly string[]): boolean {
   const s = st.session;
-  const journalMark = mark(s.journal);
-  const draMark = s.dra.mark();
+  const at = marks(s, podRow, node);
   const oldGroups = s.tasks.groups.get(podRow);
   const groups = groupNames.map((name) => groupNumber(s, node, name));
   if (!placeTask(s, podRow, node, status, groups)) {
-    rollback(s.journal, journalMark);
+    rollback(s.journal, at.journalMark);
     return false;
   }
-  st.placements.push({ podRow, node, status, groupNames, journalMark, draMark, oldGroups });
+  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups });
   return true;
 }
 
@@ -48,40 +68,87 @@ function groupNumber(s: Session, node: number, name: string): number {
   return g;
 }
 
-/** Undoes placements, newest first, until `count` are left. */
-export function undoTo(st: Statement, count: number): void {
+/** Evicts an allocated task virtually: its amounts become releasing, its queue no longer pays (spec 03 section 5.1). */
+export function evict(st: Statement, podRow: number, node: number): void {
   const s = st.session;
-  const first = st.placements[count];
-  if (first === undefined) return;
-  for (let i = st.placements.length - 1; i >= count; i--) {
-    const p = st.placements[i]!;
-    const flags = s.view.signatures.flags[s.view.pods.signatureRow[p.podRow]!]!;
-    if ((flags & SignatureFlag.hostPorts) !== 0) s.ports.remove(p.podRow, p.node);
-    if (s.hasPodAffinity) s.affinity.remove(p.podRow, p.node);
-    s.csi?.remove(p.podRow, p.node, true);
-    if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
-    else s.tasks.groups.set(p.podRow, p.oldGroups);
-  }
-  rollback(s.journal, first.journalMark);
-  s.dra.rollback(first.draMark);
-  st.placements.length = count;
+  const at = marks(s, podRow, node);
+  const oldStatus = evictTask(s, podRow, node);
+  s.evicted.set(podRow, oldStatus);
+  st.ops.push({ kind: 'evict', ...at, oldStatus });
 }
 
 /**
- * Turns every allocation of the statement into waiting (spec 03 section 5.4): same tasks, nodes and devices. Placements
- * that wait already keep their turn, converted ones follow. False when one of them cannot be made again.
+ * Takes a virtual eviction back, with whatever was placed meanwhile staying; the caller looks at the node's ledgers. False,
+ * with nothing changed, when the task's claimed devices are gone.
+ */
+export function restore(st: Statement, podRow: number, node: number): boolean {
+  const s = st.session;
+  const oldStatus = s.evicted.get(podRow);
+  if (oldStatus === undefined) throw new Error(`pod row ${podRow} is not evicted`);
+  const at = marks(s, podRow, node);
+  if (!restoreTask(s, podRow, node, oldStatus)) return false;
+  s.evicted.delete(podRow);
+  st.ops.push({ kind: 'restore', ...at });
+  return true;
+}
+
+/** Undoes operations, newest first, until `count` are left. */
+export function undoTo(st: Statement, count: number): void {
+  const s = st.session;
+  const first = st.ops[count];
+  if (first === undefined) return;
+  for (let i = st.ops.length - 1; i >= count; i--) {
+    const op = st.ops[i]!;
+    if (op.kind === 'place') undoIndexes(s, op);
+    else if (op.kind === 'evict') {
+      s.evicted.delete(op.podRow);
+      if (op.node >= 0) moveStorage(s, op.podRow, op.node, true);
+    } else {
+      s.evicted.set(op.podRow, statusOf(s, op.podRow));
+      if (op.node >= 0) moveStorage(s, op.podRow, op.node, false);
+    }
+  }
+  rollback(s.journal, first.journalMark);
+  s.dra.rollback(first.draMark);
+  st.ops.length = count;
+}
+
+/** Filters that look at other pods keep their own counts: they are taken back one by one. */
+function undoIndexes(s: Session, p: Placement): void {
+  const flags = s.view.signatures.flags[s.view.pods.signatureRow[p.podRow]!]!;
+  if ((flags & SignatureFlag.hostPorts) !== 0) s.ports.remove(p.podRow, p.node);
+  if (s.hasPodAffinity) s.affinity.remove(p.podRow, p.node);
+  s.csi?.remove(p.podRow, p.node, true);
+  if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
+  else s.tasks.groups.set(p.podRow, p.oldGroups);
+}
+
+function moveStorage(s: Session, podRow: number, node: number, toAlive: boolean): void {
+  s.csi?.remove(podRow, node, !toAlive);
+  s.csi?.add(podRow, node, toAlive);
+}
+
+export function placementsOf(st: Statement): Placement[] {
+  return st.ops.filter((op) => op.kind === 'place');
+}
+
+/**
+ * Turns every allocation of a job's own statement into waiting (spec 03 section 5.4): same tasks, nodes and devices.
+ * Placements that wait already keep their turn, converted ones follow. False when one of them cannot be made again.
  */
 export function convertToPipelined(st: Statement): boolean {
-  const all = st.placements.slice();
+  const all = placementsOf(st);
   undoTo(st, 0);
   const order = [...all.filter((p) => p.status === Status.pipelined), ...all.filter((p) => p.status === Status.allocated)];
   return order.every((p) => place(st, p.podRow, p.node, Status.pipelined, p.groupNames));
 }
 
-/** Makes the placements final: allocated tasks become Binding, the undo log is forgotten. Returns what was placed. */
-export function commit(st: Statement): readonly Placement[] {
+/** Makes the operations final: allocated tasks become Binding, the undo log is forgotten. Returns the placements. */
+export function commit(st: Statement): Placement[] {
   const s = st.session;
-  for (const p of st.placements) if (statusOf(s, p.podRow) === Status.allocated) setStatus(s, p.podRow, Status.binding);
+  const placements = placementsOf(st);
+  for (const p of placements) if (statusOf(s, p.podRow) === Status.allocated) setStatus(s, p.podRow, Status.binding);
   seal(s.journal);
-  return st.placements;
+  s.dra.seal();
+  return placements;
 }

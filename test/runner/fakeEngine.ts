@@ -8,7 +8,7 @@ import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import type { DecisionSink, SearchContext } from '../../src/engine/cycle.ts';
 import type { SearchPort } from '../../src/engine/parallel.ts';
 
-export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'reject later' | 'decide otherwise';
+export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'reject later' | 'decide otherwise' | 'decide less';
 
 export interface FakeScript {
   readonly jobs: number;
@@ -134,9 +134,10 @@ export function runCycle(
   const picks = new Float64Array(state, 0, nodes);
   const isRepeated = Atomics.load(counters, COUNTER.faults) > 0;
   sink.phase('open');
-  for (let job = 0; job < script.jobs; job++) {
+  const jobs = isRepeated && script.planFault === 'decide less' ? 2 : script.jobs;
+  for (let job = 0; job < jobs; job++) {
     if (job === script.faultJob && script.planFault !== 'none' && isDue(script))
-      fail(script.planFault === 'decide otherwise' ? 'throw' : script.planFault);
+      fail(script.planFault.startsWith('decide') ? 'throw' : script.planFault);
     const slot = job % SLOTS;
     let isFirstPart = true;
     const before = Atomics.load(counters, COUNTER.searched);

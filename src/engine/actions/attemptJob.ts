@@ -11,8 +11,7 @@ export type AttemptResult = 'failed' | 'allocated' | 'pipelined';
 
 /**
  * Tries `tasks`, the next step of a job: its missing gang members, or one growth step, all or nothing (spec 03 sections
- * 6.4–6.8).
- * On 'failed' the caller undoes the statement.
+ * 6.4–6.8). On 'failed' the caller undoes the statement.
  */
 export function attemptJob(st: Statement, job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult {
   const s = st.session;
@@ -27,6 +26,7 @@ export function attemptJob(st: Statement, job: number, tasks: readonly number[],
     ? placePodSet(st, job, s.jobs.firstSet[job]!, tasks, mode)
     : placeSet(st, job, rootOf(s, job), groupBySet(s, tasks), mode);
   if (!isPlaced) return 'failed';
+  if (mode.pipelineOnly) return 'pipelined';
   if (!mustPipelineWhole(s, job)) return 'allocated';
   return convertToPipelined(st) ? 'pipelined' : 'failed';
 }

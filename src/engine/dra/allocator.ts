@@ -93,7 +93,8 @@ function addSteps(input: AllocatorInput, nodeRow: number, demand: Demand, d: num
     if (request.refusal !== '') return prefix + request.refusal;
     const deviceClass = input.classes.get(request.className);
     if (deviceClass === undefined) {
-      return `${prefix}: could not retrieve device class ${request.className}: deviceclass.resource.k8s.io "${request.className}" not found`;
+      const { className } = request;
+      return `${prefix}: could not retrieve device class ${className}: deviceclass.resource.k8s.io "${className}" not found`;
     }
     const set = input.selectors.setOf(deviceClass, request.selectors);
     const candidates = input.selectors.candidates(set, nodeRow);

@@ -2,7 +2,7 @@
 import { asList, asNumber, asRecord, asText, asTexts, type JsonRecord } from './json.ts';
 
 /** Counts saturate here: 2^63 − 1 as a double (spec 02 section 2.5). */
-export const MAX_COUNT = Number(2n ** 63n - 1n);
+const MAX_COUNT = Number(2n ** 63n - 1n);
 
 /** One `spec.devices.requests[]`. */
 export interface DeviceRequest {

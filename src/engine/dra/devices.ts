@@ -5,7 +5,7 @@ import type { JsonRecord } from './json.ts';
 import type { UndoLog } from './undoLog.ts';
 
 /** What a slice says of a device. */
-export interface DeviceFacts {
+interface DeviceFacts {
   readonly driver: string;
   readonly attributes: JsonRecord;
   readonly capacity: JsonRecord;

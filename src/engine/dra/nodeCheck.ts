@@ -8,7 +8,7 @@ import type { PodClaims } from './pods.ts';
 
 const SYNTHETIC_NAME = '<extended-resources>';
 
-export type CheckResult =
+type CheckResult =
   | { readonly kind: 'ok' }
   /** The allocation of a claim binds it to other nodes. */
   | { readonly kind: 'selector'; readonly claimKey: string }

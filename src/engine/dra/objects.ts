@@ -5,9 +5,9 @@ import type { SnapshotView } from '../../base/snapshotView.ts';
 import { asRecord, type JsonRecord } from './json.ts';
 
 /** Objects by key ("namespace/name" or "name"), sorted by it. */
-export type NamedObjects = readonly (readonly [key: string, object: JsonRecord])[];
+type NamedObjects = readonly (readonly [key: string, object: JsonRecord])[];
 
-export interface DraObjects {
+interface DraObjects {
   readonly claims: NamedObjects;
   readonly slices: NamedObjects;
   readonly classes: NamedObjects;

@@ -34,6 +34,7 @@ export interface PodClaims {
 }
 
 const NO_REFS: readonly ClaimRef[] = Object.freeze([]);
+const NO_GPUS: readonly number[] = Object.freeze([]);
 
 export class PodIndex {
   readonly #view: SnapshotView;
@@ -106,13 +107,17 @@ export function chargesClaims(view: SnapshotView, pod: PodClaims): boolean {
   return view.shapes.typeCode[pod.shapeRow] === RequestType.regular;
 }
 
-/** GPU devices that the pod's claims have, of each claim at most as many as it counts for. */
+/** GPU devices that the pod's claims have, of each claim at most as many as it counts for. Asked node after node. */
 export function gpusOf(pod: PodClaims): readonly number[] {
-  const out = new Set<number>();
+  let out: number[] | null = null;
   for (const { claim } of pod.refs) {
     if (claim === null || claim.allocation === null) continue;
     const { gpus } = claim.allocation;
-    for (let i = 0; i < Math.min(gpus.length, claim.shape.gpuCount); i++) out.add(gpus[i]!);
+    const count = Math.min(gpus.length, claim.shape.gpuCount);
+    for (let i = 0; i < count; i++) {
+      if (out === null) out = [gpus[i]!];
+      else if (!out.includes(gpus[i]!)) out.push(gpus[i]!);
+    }
   }
-  return [...out];
+  return out ?? NO_GPUS;
 }

@@ -24,7 +24,7 @@ const DEFAULT_CEL_ENTRIES = 10;
 const MAX_CHARGE = 2 ** 40;
 const NO_COUNTS: ReadonlyMap<string, number> = new Map();
 
-export interface DraParams {
+interface DraParams {
   /** Label of shared GPU claims that names their queue (flag `--queue-label-key`). */
   readonly queueLabelKey: string;
   readonly celCacheEntries?: number;

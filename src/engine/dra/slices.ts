@@ -35,7 +35,7 @@ interface Pool {
 }
 
 /** The devices that a node reaches. */
-export interface Inventory {
+interface Inventory {
   /** Devices of complete and valid pools, in the order in which the allocator tries them. */
   readonly ids: Int32Array;
   /** '' or the end of the message by which requests for all devices fail. */

@@ -50,8 +50,9 @@ export function placeTask(st: Statement, podRow: number, job: number, mode: Plac
   const best = mode.nodes === null && checks === null ? bestNode(c.tree, c.columns.key) : NOT_ASKED;
   if (best >= 0 && tryNode(st, podRow, job, request, best, null, mode)) return true;
   // The index's best node may still break the queue's sum there; then the others are asked in order.
-  if (best !== -1 && scan(st, checks ?? capacityOnly(s, podRow, job), c.columns, mode)) return true;
-  if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, best === -1 ? null : checks, c);
+  const asked = best === -1 ? null : (checks ?? capacityOnly(s, podRow, job));
+  if (asked !== null && scan(st, asked, c.columns, mode)) return true;
+  if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, asked, c);
   return false;
 }
 

@@ -67,6 +67,36 @@ export function updateQueueKeys(s: Session, k: QueueKeys, q: number, need: Need)
   k.shareWithJob[q] = withJob;
 }
 
+/**
+ * Keys of a queue as a giver (spec 02 section 12.4): everything as it was when the attempt began, except that rule 5 sees
+ * what was taken from its best leaf and what would be taken next.
+ */
+export function updateVictimKeys(s: Session, k: QueueKeys, q: number, allocatedAtStart: Float64Array, removed: Need): void {
+  const { fairShare, quota, total } = s.queues;
+  const less = [removed.milliCpu, removed.memoryBytes, removed.gpuMilli];
+  let over = 1;
+  let starved = 1;
+  let violates = 0;
+  let reduced = 0;
+  let plain = 0;
+  for (let r = 0; r < RESOURCES; r++) {
+    const i = 3 * q + r;
+    const allocated = allocatedAtStart[i]!;
+    if (!(fairShare[i]! < allocated)) over = 0;
+    if (quota[i]! !== UNLIMITED && allocated > quota[i]!) starved = 0;
+    const share = k.allocatable[i]!;
+    if (share === 0 && allocated > 0) violates = 1;
+    const base = share === UNLIMITED ? total[r]! : share;
+    plain = Math.max(plain, dominant(allocated, base, r));
+    reduced = Math.max(reduced, dominant(allocated - less[r]!, base, r));
+  }
+  k.isOverUtilised[q] = over;
+  k.isStarved[q] = starved;
+  k.violatesZeroShare[q] = violates;
+  k.share[q] = plain;
+  k.shareWithJob[q] = reduced;
+}
+
 /** Allocated ÷ share; with a share of zero, allocated × 1000 in milli-CPU, bytes and devices. */
 function dominant(allocated: number, base: number, r: number): number {
   if (base !== 0) return allocated / base;

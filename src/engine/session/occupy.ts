@@ -38,15 +38,7 @@ function chargeOf(status: Status): Charge {
 
 /** Puts a task's amounts on a node's ledgers, or takes them off (spec 03 sections 4.1, 4.4, 4.8). */
 function chargeTask(s: Session, podRow: number, node: number, status: Status, groups: readonly number[], sign: 1 | -1): void {
-  const r = requestOf(s, podRow);
-  const charge = chargeOf(status);
-  const flags = s.view.pods.flags[podRow]!;
-  const isReservation = (flags & PodFlag.reservation) !== 0;
-  chargeNode(s.journal, s.state, node, r, isReservation ? 0 : r.wholeGpus, charge, sign);
-  if (r.isShared) {
-    const mib = deviceMib(r, s.state.facts.gpuMemoryMib[node]!);
-    for (const g of groups) (sign === 1 ? addToGroup : removeFromGroup)(s.journal, s.state, g, mib, charge);
-  }
+  chargeAmounts(s, podRow, node, requestOf(s, podRow), status, groups, sign);
   const signature = s.view.signatures.flags[s.view.pods.signatureRow[podRow]!]!;
   if ((signature & SignatureFlag.hostPorts) !== 0) (sign === 1 ? s.ports.add(podRow, node) : s.ports.remove(podRow, node));
   if (s.hasPodAffinity) (sign === 1 ? s.affinity.add(podRow, node) : s.affinity.remove(podRow, node));
@@ -54,6 +46,15 @@ function chargeTask(s: Session, podRow: number, node: number, status: Status, gr
     if (sign === 1) s.csi.add(podRow, node, isIn(ALIVE, status));
     else s.csi.remove(podRow, node, isIn(ALIVE, status));
   }
+}
+
+function chargeAmounts(s: Session, podRow: number, node: number, r: Request, status: Status, groups: readonly number[], sign: 1 | -1): void {
+  const charge = chargeOf(status);
+  const isReservation = (s.view.pods.flags[podRow]! & PodFlag.reservation) !== 0;
+  chargeNode(s.journal, s.state, node, r, isReservation ? 0 : r.wholeGpus, charge, sign);
+  if (!r.isShared) return;
+  const mib = deviceMib(r, s.state.facts.gpuMemoryMib[node]!);
+  for (const g of groups) (sign === 1 ? addToGroup : removeFromGroup)(s.journal, s.state, g, mib, charge);
 }
 
 /** Moves the DRA ledger along and charges the node for the devices that it counts differently afterwards. */
@@ -96,6 +97,44 @@ export function placeTask(s: Session, podRow: number, node: number, status: 2 | 
   setStatus(s, podRow, status);
   write(s.journal, taskCell(s, TASK_CELL.node, podRow), node);
   chargeQueues(s, podRow, node, 1);
+  return true;
+}
+
+/** An allocated task becomes Releasing on its node (none: only its status and queue change). Returns the status it had. */
+export function evictTask(s: Session, podRow: number, node: number): Status {
+  const old = statusOf(s, podRow);
+  if (node >= 0) {
+    recharge(s, podRow, node, old, Status.releasing, (nodeRow) => {
+      s.dra.evict(podRow, nodeRow);
+      return true;
+    });
+    chargeQueues(s, podRow, node, -1);
+  }
+  setStatus(s, podRow, Status.releasing);
+  return old;
+}
+
+/** The reverse of `evictTask`, whatever happened on the node since. False, with nothing changed, when its devices are gone. */
+export function restoreTask(s: Session, podRow: number, node: number, status: Status): boolean {
+  if (node >= 0) {
+    if (!recharge(s, podRow, node, Status.releasing, status, (nodeRow) => s.dra.unevict(podRow, nodeRow, draState(status)))) return false;
+    chargeQueues(s, podRow, node, 1);
+  }
+  setStatus(s, podRow, status);
+  return true;
+}
+
+/** Charges a task that stays on its node another way. Filters that look at other pods see it all the time. */
+function recharge(s: Session, podRow: number, node: number, from: Status, to: Status, moveClaims: (nodeRow: number) => boolean): boolean {
+  if (!chargeClaims(s, podRow, node, () => moveClaims(s.state.facts.row[node]!))) return false;
+  const r = requestOf(s, podRow);
+  const groups = s.tasks.groups.get(podRow) ?? [];
+  chargeAmounts(s, podRow, node, r, from, groups, -1);
+  chargeAmounts(s, podRow, node, r, to, groups, 1);
+  if (s.csi !== null) {
+    s.csi.remove(podRow, node, isIn(ALIVE, from));
+    s.csi.add(podRow, node, isIn(ALIVE, to));
+  }
   return true;
 }
 

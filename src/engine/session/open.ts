@@ -24,7 +24,7 @@ import { openJobs } from './openJobs.ts';
 import { fillNodes, gpuMemoryRange, listDims, listNodes } from './openNodes.ts';
 import { openQueues } from './openQueues.ts';
 import { openTasks, type TaskList } from './openTasks.ts';
-import { readPlugins, readPolicies } from './plugins.ts';
+import { type PluginSet, readMinRuntime, readPlugins, readPolicies } from './plugins.ts';
 import type { Session } from './session.ts';
 import { ACTIVE_USED, ALLOCATED, isIn, Status } from './status.ts';
 
@@ -40,17 +40,6 @@ export function sizesOf(view: SnapshotView): StateSizes {
     for (let row = 0; row < rows; row++) n += used[row]!;
     return n;
   };
-  const dims = new Set<string>();
-  const addDims = (used: Uint8Array, rows: number, json: Int32Array): void => {
-    const seen = new Set<number>();
-    for (let row = 0; row < rows; row++) {
-      if (used[row] !== 1 || json[row] === NO_ROW || seen.has(json[row]!)) continue;
-      seen.add(json[row]!);
-      for (const name of Object.keys(JSON.parse(view.texts.get(json[row]!)) as object)) dims.add(name);
-    }
-  };
-  addDims(view.nodes.used, view.nodes.rows, view.nodes.scalarsJson);
-  addDims(view.shapes.used, view.shapes.rows, view.shapes.scalarsJson);
   let podSets = 0;
   const g = view.podGroups;
   for (let row = 0; row < g.rows; row++) {
@@ -65,7 +54,7 @@ export function sizesOf(view: SnapshotView): StateSizes {
   }
   const nodes = count(view.nodes.used, view.nodes.rows);
   const classes = count(view.shapes.used, view.shapes.rows) * Math.max(1, count(view.signatures.used, view.signatures.rows));
-  return { nodes, dims: dims.size, groups: devices + 1, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
+  return { nodes, dims: listDims(view).length, groups: devices + 1, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
 }
 
 /** Opens a cycle on a snapshot: joins, ledgers, queue sums, fair shares (spec 03 section 1.3, 02 sections 2.9, 6.2). */
@@ -73,12 +62,12 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
   const plugins = readPlugins(config);
   const policies = readPolicies(config, plugins);
   const nodes = listNodes(view, config);
-  const dimNames = listDims(view, nodes);
+  const dimNames = listDims(view);
   const { queues, ofText: queueOfText } = openQueues(view, config, nowMs);
   const list = openJobs(view, config, queueOfText);
   const bounds = sizesOf(view);
   const state = createState(buffer, { ...bounds, nodes: nodes.rows.length, dims: dimNames.length, queues: queues.count, podSets: list.setJob.length });
-  const dra = openDra(view, { queueLabelKey: config.params.queueLabelKey });
+  const dra = openDra(view, { queueLabelKey: config.params.queueLabelKey, celCacheEntries: celCacheEntries(plugins) });
   fillNodes(view, state, nodes, dimNames, dra);
   const nodeOfText = new Int32Array(view.texts.capacity).fill(-1);
   for (let n = 0; n < nodes.rows.length; n++) nodeOfText[view.nodes.nameText[nodes.rows[n]!]!] = n;
@@ -113,6 +102,7 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     tasks: opened.tasks,
     groupNames: [],
     legacyMigNode: new Map<number, number>(),
+    minRuntime: readMinRuntime(plugins),
     minGpuMib: gpuRange.min,
     maxGpuMib: gpuRange.max,
     maxima: nodeMaxima({ state }),
@@ -130,10 +120,12 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     errors: { task: new Map(), job: new Map() },
     counts,
     started: new Set(),
+    evicted: new Map(),
     attempted: new Set(),
   };
-  fillState(session, opened, dimNames);
+  fillState(session, opened);
   seal(journal);
+  dra.seal();
   return session;
 }
 
@@ -144,10 +136,10 @@ function hasSignature(view: SnapshotView, flags: number): boolean {
 }
 
 /** Puts everything on the ledgers that is there when the cycle begins. */
-function fillState(s: Session, opened: TaskList, dimNames: readonly string[]): void {
+function fillState(s: Session, opened: TaskList): void {
   const { state } = s;
-  for (let d = 0; d < dimNames.length; d++) state.dimText[d] = s.view.texts.find(dimNames[d]!);
   state.header[STATE_HEADER.isGpuMapped] = s.evaluator.isGpuClassMapped ? 1 : 0;
+  s.dra.registerBindRequests(opened.tasks.bindRequest);
   const groups = createGroups(s, opened);
   attach(s, opened, groups, true);
   attach(s, opened, groups, false);
@@ -163,6 +155,12 @@ function fillState(s: Session, opened: TaskList, dimNames: readonly string[]): v
   sumTotals(s, opened);
   divideAll(s.queues, kValue(s));
   state.header[STATE_HEADER.magic] = STATE_MAGIC;
+}
+
+/** Argument `maxCelCacheEntries` of plugin `dynamicresources`: unreadable = 10. */
+function celCacheEntries(plugins: PluginSet): number {
+  const value = Number(plugins.argument('dynamicresources', 'maxCelCacheEntries') ?? '10');
+  return Number.isInteger(value) && value > 0 ? value : 10;
 }
 
 /** Proportion argument `kValue`: unreadable = 1, not positive = 0 (spec 02 section 7.3). */

@@ -28,8 +28,11 @@ export function listNodes(view: SnapshotView, config: SchedulerConfig): NodeList
   return { rows: Int32Array.from(found, (f) => f.row), names: found.map((f) => f.name) };
 }
 
-/** Resource names beyond CPU, memory, GPUs and pods that any node offers or any pod asks for, sorted. */
-export function listDims(view: SnapshotView, nodes: NodeList): string[] {
+/**
+ * Resource names beyond CPU, memory, GPUs and pods that any node offers or any pod asks for, sorted. A function of the
+ * snapshot alone: planner and search workers number the dimensions alike.
+ */
+export function listDims(view: SnapshotView): string[] {
   const names = new Set<string>();
   const seen = new Set<number>();
   const addAll = (textRow: number): void => {
@@ -37,7 +40,7 @@ export function listDims(view: SnapshotView, nodes: NodeList): string[] {
     seen.add(textRow);
     for (const name of Object.keys(readAmounts(view, textRow) ?? {})) names.add(name);
   };
-  for (const row of nodes.rows) addAll(view.nodes.scalarsJson[row]!);
+  for (let row = 0; row < view.nodes.rows; row++) if (view.nodes.used[row] === 1) addAll(view.nodes.scalarsJson[row]!);
   for (let row = 0; row < view.shapes.rows; row++) if (view.shapes.used[row] === 1) addAll(view.shapes.scalarsJson[row]!);
   return [...names].sort();
 }

@@ -1,4 +1,5 @@
 import type { SchedulerConfig } from '../../base/config.ts';
+import { parseExtendedDurationMs } from '../../base/duration.ts';
 import type { Policies } from '../placement/evaluate.ts';
 
 /** The plugin list as a set with arguments; later entries of the same name win. */
@@ -40,6 +41,27 @@ export function readPlugins(config: SchedulerConfig): PluginSet {
   return {
     has: (name) => byName.has(name),
     argument: (name, key) => byName.get(name)?.[key],
+  };
+}
+
+/** Arguments of plugin `minruntime`. */
+export interface MinRuntime {
+  readonly preemptMs: number;
+  readonly reclaimMs: number;
+  readonly method: 'lca' | 'queue';
+}
+
+/** Unreadable or negative durations count 0, an unknown method is `lca` (spec 02 section 15.1). */
+export function readMinRuntime(plugins: PluginSet): MinRuntime {
+  const duration = (key: string): number => {
+    const text = plugins.argument('minruntime', key);
+    const ms = text === undefined ? 0 : parseExtendedDurationMs(text);
+    return ms > 0 ? ms : 0;
+  };
+  return {
+    preemptMs: duration('defaultPreemptMinRuntime'),
+    reclaimMs: duration('defaultReclaimMinRuntime'),
+    method: plugins.argument('minruntime', 'reclaimResolveMethod') === 'queue' ? 'queue' : 'lca',
   };
 }
 

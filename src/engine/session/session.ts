@@ -14,7 +14,8 @@ import type { NodeMaxima } from '../placement/prepredicates.ts';
 import type { Request } from '../placement/requests.ts';
 import type { Journal } from '../state/journal.ts';
 import type { State } from '../state/layout.ts';
-import type { PluginSet } from './plugins.ts';
+import type { MinRuntime, PluginSet } from './plugins.ts';
+import type { Status } from './status.ts';
 
 /** Queues of the shard, numbered in name order; three amounts each (milli-CPU, bytes, thousandths of a GPU). */
 export interface QueueTable {
@@ -137,6 +138,8 @@ export interface Session {
   readonly groupNames: string[];
   /** Node of the pods with a legacy MIG annotation that are on a node. */
   readonly legacyMigNode: Map<number, number>;
+  /** Arguments of plugin `minruntime` (spec 02 section 15.1). */
+  readonly minRuntime: MinRuntime;
   /** Smallest and largest GPU memory of the nodes in MiB, NaN when no node tells (spec 03 section 2.7). */
   readonly minGpuMib: number;
   readonly maxGpuMib: number;
@@ -158,6 +161,8 @@ export interface Session {
   readonly counts: CycleCounts;
   /** Jobs that got their first pods in this cycle. */
   readonly started: Set<number>;
+  /** Tasks evicted in mind and not committed: pod row → status before. */
+  readonly evicted: Map<number, Status>;
   /** Jobs that were tried in this cycle. */
   readonly attempted: Set<number>;
 }

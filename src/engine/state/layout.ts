@@ -141,8 +141,6 @@ export interface SlotColumns {
 export interface State {
   readonly sizes: StateSizes;
   readonly header: Int32Array;
-  /** Text rows of the resource names, `dims` of them. */
-  readonly dimText: Int32Array;
   readonly facts: NodeFacts;
   readonly cells: Float64Array;
   readonly base: CellBase;
@@ -159,7 +157,6 @@ function align(bytes: number): number {
 }
 
 interface Offsets {
-  readonly dimText: number;
   readonly facts: number;
   readonly ints: number;
   readonly scalars: number;
@@ -171,8 +168,7 @@ interface Offsets {
 }
 
 function offsets(s: StateSizes): Offsets {
-  const dimText = align(HEADER_INTS * 4);
-  const facts = dimText + align(Math.max(1, s.dims) * 4);
+  const facts = align(HEADER_INTS * 4);
   const ints = facts + FACT_COLUMNS * align(s.nodes * 8);
   const scalars = ints + 3 * align(s.nodes * 4);
   const cells = scalars + align(s.dims * s.nodes * 8);
@@ -180,7 +176,7 @@ function offsets(s: StateSizes): Offsets {
     (NODE_CELLS + 3 * s.dims) * s.nodes + GROUP_CELLS * s.groups + QUEUE_CELLS * s.queues + SET_CELLS * s.podSets + TASK_CELLS * s.pods + 1;
   const slots = cells + align(cellCount * 8);
   const slotStride = align(s.nodes * 8) + align(s.nodes * 4) + 3 * align(s.nodes);
-  return { dimText, facts, ints, scalars, cells, cellCount, slots, slotStride, total: slots + s.slots * slotStride };
+  return { facts, ints, scalars, cells, cellCount, slots, slotStride, total: slots + s.slots * slotStride };
 }
 
 /** Bytes of a state of these sizes. */
@@ -229,7 +225,6 @@ function viewState(buffer: SharedArrayBuffer, sizes: StateSizes): State {
   return {
     sizes,
     header: new Int32Array(buffer, 0, HEADER_INTS),
-    dimText: new Int32Array(buffer, o.dimText, dims),
     facts: {
       allocMilliCpu: fact(0),
       allocMemoryBytes: fact(1),
