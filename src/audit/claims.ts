@@ -86,7 +86,7 @@ const NOTHING: Claims = Object.freeze({
 /** Reads claims, slices and classes; nothing when the cluster does not serve them. */
 export function readClaims(objects: ClusterObjects, isDraServed: boolean): Claims {
   if (!isDraServed || (objects.resourceClaims.length === 0 && objects.deviceClasses.length === 0 && objects.resourceSlices.length === 0)) return NOTHING;
-  const byKey = new Map(objects.resourceClaims.map((c) => [`${c.metadata.namespace ?? ''}/${c.metadata.name}`, c] as const));
+  const byKey = new Map(objects.resourceClaims.map((c): [string, OtherObject] => [`${c.metadata.namespace ?? ''}/${c.metadata.name}`, c]));
   const byPod = new Map<string, string[]>();
   const devices = new Map<Device, string>();
   for (const [key, claim] of byKey) {

@@ -35,7 +35,7 @@ function keyOf(name: string): string | null {
 }
 
 function isCounted(key: string): boolean {
-  return key === 'gpu' || key === 'memory' || key === 'pods' || key.endsWith('storage') || key.startsWith(MIG_PREFIX);
+  return ['gpu', 'memory', 'pods', 'storage', 'ephemeral-storage'].includes(key) || key.startsWith(MIG_PREFIX);
 }
 
 type ExactAmounts = Map<string, ExactAmount>;

@@ -68,6 +68,8 @@ export interface JobReport {
   readonly lastStartMs?: number;
   readonly staleSinceMs?: number;
   readonly lastEvictionMs?: number;
+  /** Text of the StaleJob event, where the job is marked stale. */
+  readonly staleMessage?: string;
 }
 
 export interface QueueReport {
@@ -93,11 +95,29 @@ export interface CycleCounts {
   classes: number;
 }
 
+/** Elementary counts of the victim searches of a cycle (spec 04 section 7.4 in terms of this search). */
+export interface SearchCounts {
+  /** Preemptors searched for. */
+  attempts: number;
+  solved: number;
+  /** Units looked at in victim order. */
+  unitsPopped: number;
+  /** Units that left their place in a trial. */
+  unitsLeaving: number;
+  /** Placements tried for real. */
+  simulations: number;
+  /** Of these, placed but refused by the action's rule. */
+  rejected: number;
+  /** Preemptors equal to one that failed, with nothing changed since. */
+  skipped: number;
+}
+
 /** Result of one cycle besides its decisions. Plain data: it crosses threads by structured clone. */
 export interface CycleReport {
   readonly jobs: readonly JobReport[];
   readonly queues: readonly QueueReport[];
   readonly counts: CycleCounts;
+  readonly search: SearchCounts;
   /** Milliseconds per phase ("open", "allocate", …), taken by the runner's clock; not part of the decisions. */
   readonly phaseMs: Readonly<Record<string, number>>;
   /** Bind requests to delete (spec 03 section 2.5): "namespace/name". */

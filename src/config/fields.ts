@@ -51,6 +51,6 @@ export function wrongType(path: string, expected: string, value: unknown): KaiEr
   return new KaiError('BAD_CONFIG', `configuration: ${path}: expected ${expected}, found ${JSON.stringify(value) ?? String(value)}`);
 }
 
-export function join(path: string, key: string): string {
+function join(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`;
 }

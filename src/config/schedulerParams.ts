@@ -7,7 +7,7 @@ const PATH = 'schedulerParams';
 
 /**
  * `schedulerParams` of a snapshot (spec 01 section 6.2). Null: the flags' defaults. Present: a key that is left out is zero,
- * empty or false, except that no scheduler name means the default name and no release threshold means two minutes.
+ * empty or false, except that no scheduler name, no queue label key and no release threshold mean the flags' defaults.
  * Throws KaiError BAD_CONFIG for a value of the wrong type.
  */
 export function readSchedulerParams(raw: unknown): SchedulerParams {

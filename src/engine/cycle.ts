@@ -2,6 +2,7 @@ import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, RawDecision } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
+import { releaseHeld } from './actions/held.ts';
 import { EXISTING_ACTIONS, findAction } from './actions/index.ts';
 import type { SearchPort, SearchRequest } from './parallel.ts';
 import { evaluateRange } from './placement/classIndex.ts';
@@ -50,10 +51,12 @@ export function runCycle(
     action.run(session, (batch) => sink.commit(batch));
     sink.phase(action.name);
   }
+  releaseHeld(session, (batch) => sink.commit(batch));
   const report: CycleReport = {
     jobs: jobReports(session),
     queues: queueReports(session),
     counts: session.counts,
+    search: session.search,
     phaseMs: {},
     staleBindRequests: staleBindRequests(session),
   };

@@ -18,6 +18,8 @@ export interface Placement extends Marks {
   readonly status: 2 | 3;
   readonly groupNames: readonly string[];
   readonly oldGroups: readonly number[] | undefined;
+  /** Status before its virtual eviction, for a task that moves. */
+  readonly evictedFrom: Status | undefined;
 }
 
 /** A task was evicted in mind: it holds its node as Releasing. */
@@ -57,7 +59,9 @@ export function place(st: Statement, podRow: number, node: number, status: 2 | 3
     rollback(s.journal, at.journalMark);
     return false;
   }
-  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups });
+  const evictedFrom = s.evicted.get(podRow);
+  s.evicted.delete(podRow);
+  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom });
   return true;
 }
 
@@ -119,6 +123,7 @@ function undoIndexes(s: Session, p: Placement): void {
   if ((flags & SignatureFlag.hostPorts) !== 0) s.ports.remove(p.podRow, p.node);
   if (s.hasPodAffinity) s.affinity.remove(p.podRow, p.node);
   s.csi?.remove(p.podRow, p.node, true);
+  if (p.evictedFrom !== undefined) s.evicted.set(p.podRow, p.evictedFrom);
   if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
   else s.tasks.groups.set(p.podRow, p.oldGroups);
 }

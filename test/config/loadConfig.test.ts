@@ -74,9 +74,21 @@ test.each([
   ['actions: 5', 'BAD_CONFIG', 'configuration: actions: expected a text, found 5'],
   ['tiers: {}', 'BAD_CONFIG', 'configuration: tiers: expected a list, found {}'],
   ['tiers: [{plugins: [{name: 1}]}]', 'BAD_CONFIG', 'configuration: tiers[0].plugins[0].name: expected a text, found 1'],
-  ['tiers: [{plugins: [{name: a, arguments: {k: [1]}}]}]', 'BAD_CONFIG', 'configuration: tiers[0].plugins[0].arguments.k: expected a text, found [1]'],
-  ['queueDepthPerAction: {allocate: many}', 'BAD_CONFIG', 'configuration: queueDepthPerAction.allocate: expected a whole number, found "many"'],
-  ['scenarioSearchBudgets: {maxJobSearchDuration: 1d}', 'BAD_CONFIG', 'configuration: scenarioSearchBudgets.maxJobSearchDuration: not a duration: "1d"'],
+  [
+    'tiers: [{plugins: [{name: a, arguments: {k: [1]}}]}]',
+    'BAD_CONFIG',
+    'configuration: tiers[0].plugins[0].arguments.k: expected a text, found [1]',
+  ],
+  [
+    'queueDepthPerAction: {allocate: many}',
+    'BAD_CONFIG',
+    'configuration: queueDepthPerAction.allocate: expected a whole number, found "many"',
+  ],
+  [
+    'scenarioSearchBudgets: {maxJobSearchDuration: 1d}',
+    'BAD_CONFIG',
+    'configuration: scenarioSearchBudgets.maxJobSearchDuration: not a duration: "1d"',
+  ],
   ['a: [', 'BAD_CONFIG', 'configuration: line '],
   ['- allocate', 'BAD_CONFIG', 'configuration: the whole file: expected an object'],
 ])('refuses %s', (file, code, message) => {
@@ -96,12 +108,14 @@ describe('search budgets that make no sense are warned of and replaced', () => {
     expect(config.scenarioSearchBudgets).toEqual(loadConfig({}).config.scenarioSearchBudgets);
   });
   test('a minimum of any size is fine without a maximum', () => {
-    expect(loadConfig({ file: { scenarioSearchBudgets: { maxJobSearchDuration: '0s', minJobSearchDuration: '1h' } } }).warnings).toEqual([]);
+    expect(loadConfig({ file: { scenarioSearchBudgets: { maxJobSearchDuration: '0s', minJobSearchDuration: '1h' } } }).warnings).toEqual(
+      [],
+    );
   });
 });
 
 describe('parameters', () => {
-  test('present: what is left out is zero, but there is always a name and a release threshold', () => {
+  test('present: what is left out is zero, but there is always a name, a queue label and a release threshold', () => {
     expect(loadConfig({ params: {} }).config.params).toEqual({
       schedulerName: 'kai-scheduler',
       restrictSchedulingNodes: false,
@@ -117,7 +131,7 @@ describe('parameters', () => {
       schedulePeriodMs: 0,
       detailedFitErrors: false,
       updatePodEvictionCondition: false,
-      queueLabelKey: '',
+      queueLabelKey: 'kai.scheduler/queue',
       stuckInReleasingThresholdMs: 120_000,
     });
   });
@@ -146,7 +160,7 @@ describe('parameters', () => {
       schedulerName: 'other',
       nodePoolLabelKey: 'k',
       nodePoolLabelValue: 'v',
-      queueLabelKey: '',
+      queueLabelKey: 'kai.scheduler/queue',
       resourceReservationAppLabel: 'kai-resource-reservation',
       cpuWorkerNodeLabelKey: 'node-role.kubernetes.io/cpu-worker',
       gpuWorkerNodeLabelKey: 'node-role.kubernetes.io/gpu-worker',
@@ -157,8 +171,12 @@ describe('parameters', () => {
   });
 
   test('a wrong type is refused with its path', () => {
-    expect(() => loadConfig({ params: { schedulePeriod: '1s' } })).toThrow('schedulerParams.schedulePeriod: expected a whole number, found "1s"');
-    expect(() => loadConfig({ params: { partitionParams: { NodePoolLabelKey: 1 } } })).toThrow('schedulerParams.partitionParams.NodePoolLabelKey');
+    expect(() => loadConfig({ params: { schedulePeriod: '1s' } })).toThrow(
+      'schedulerParams.schedulePeriod: expected a whole number, found "1s"',
+    );
+    expect(() => loadConfig({ params: { partitionParams: { NodePoolLabelKey: 1 } } })).toThrow(
+      'schedulerParams.partitionParams.NodePoolLabelKey',
+    );
   });
 });
 

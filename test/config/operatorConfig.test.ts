@@ -9,7 +9,11 @@ const pluginsOf = (shard: Parameters<typeof renderOperatorConfig>[0]): string =>
     .join(' ');
 
 test('the worked example of spec 01 section 3.4.2', () => {
-  const rendered = renderOperatorConfig({ placementStrategy: { gpu: 'spread', cpu: 'binpack' }, kValue: 0.5, queueDepthPerAction: { reclaim: 20 } });
+  const rendered = renderOperatorConfig({
+    placementStrategy: { gpu: 'spread', cpu: 'binpack' },
+    kValue: 0.5,
+    queueDepthPerAction: { reclaim: 20 },
+  });
   expect(rendered).toEqual(
     load(`
 actions: allocate, reclaim, preempt, stalegangeviction
@@ -67,7 +71,10 @@ test('overrides replace field by field, arguments as a whole; unknown names come
   expect(plugins.slice(-2).map(({ name }) => name)).toEqual(['aaa', 'numa']);
   expect(plugins.some(({ name }) => name === 'elastic')).toBe(false);
   expect(plugins.find(({ name }) => name === 'proportion')).toEqual({ name: 'proportion', arguments: { other: '1' } });
-  expect(plugins.find(({ name }) => name === 'minruntime')?.arguments).toEqual({ defaultPreemptMinRuntime: '1h', defaultReclaimMinRuntime: '1d' });
+  expect(plugins.find(({ name }) => name === 'minruntime')?.arguments).toEqual({
+    defaultPreemptMinRuntime: '1h',
+    defaultReclaimMinRuntime: '1d',
+  });
   expect(rendered.actions).toBe('allocate, consolidation, stalegangeviction, reclaim');
 });
 
@@ -88,4 +95,6 @@ test.each([
     "the scheduler's actions are allocate, consolidation, reclaim, stalegangeviction. preempt isn't one of them, making the queueDepthPerAction invalid",
   ],
   [{ scenarioSearchBudgets: { minJobSearchDuration: '5m' } }, 'minJobSearchDuration must be less than maxJobSearchDuration'],
-])('refuses %j', (shard, message) => expect(() => renderOperatorConfig(shard)).toThrow(expect.objectContaining({ code: 'BAD_SHARD', message })));
+])('refuses %j', (shard, message) =>
+  expect(() => renderOperatorConfig(shard)).toThrow(expect.objectContaining({ code: 'BAD_SHARD', message })),
+);

@@ -7,6 +7,7 @@ import { commit, createStatement, type Placement, undoTo } from '../statement.ts
 import { REAL } from '../placement/placeTask.ts';
 import { attemptJob } from './attemptJob.ts';
 import { describePlacement } from './describe.ts';
+import { isTakenBackLater, releaseHeld } from './held.ts';
 import type { Action } from './index.ts';
 
 /** Jobs that an action may try: ready, something pending, queue known (spec 03 section 6.1). */
@@ -23,6 +24,7 @@ export function pendingJobs(s: Session): number[] {
  * succeeds and has more pods waiting competes again; one that fails is done for this action.
  */
 function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
+  const mayHold = isTakenBackLater(s, 'allocate');
   const tree = createJobTree(s, pendingJobs(s), s.config.queueDepthPerAction['allocate'] ?? -1);
   for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
     const st = createStatement(s);
@@ -35,13 +37,20 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
       s.counts.jobsFailed++;
     } else {
       const placements = commit(st);
-      emit(placements.map((p) => describePlacement(s, 'allocate', job, p)));
+      deliver(s, job, placements, mayHold && s.jobs.isPreemptible[job] === 1, emit);
       countPlacements(s, placements);
       if (result === 'allocated' && !hadRunning) s.started.add(job);
       if (jobCount(s, job, SET_CELL.pending) > 0) pushJob(s, tree, job);
     }
     refresh(s, tree, s.jobs.queue[job]!);
   }
+  if (s.held.size > 0 && pendingJobs(s).length === 0) releaseHeld(s, emit);
+}
+
+function deliver(s: Session, job: number, placements: readonly Placement[], isHeld: boolean, emit: (batch: readonly RawDecision[]) => void): void {
+  const batch = placements.map((p) => describePlacement(s, 'allocate', job, p));
+  if (!isHeld) emit(batch);
+  else for (const decision of batch) s.held.set(decision.podRow, decision);
 }
 
 function countPlacements(s: Session, placements: readonly Placement[]): void {

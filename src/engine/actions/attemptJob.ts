@@ -6,6 +6,9 @@ import { findViolation, violationError } from '../queues/capacity.ts';
 import { addJobError, recordTaskFailure } from '../report/jobErrors.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
 import { convertToPipelined, type Statement } from '../statement.ts';
+import { podSetsBelow, tyingSetsOf } from '../topology/group.ts';
+import type { GroupConstraint } from '../topology/levels.ts';
+import { anywhere, inNodeSets, type Where } from './nodeSets.ts';
 
 export type AttemptResult = 'failed' | 'allocated' | 'pipelined';
 
@@ -22,13 +25,24 @@ export function attemptJob(st: Statement, job: number, tasks: readonly number[],
     if (!mode.pipelineOnly) addJobError(s, job, violationError(s, job, need, violation));
     return 'failed';
   }
-  const isPlaced = isFlat(s, job)
-    ? placePodSet(st, job, s.jobs.firstSet[job]!, tasks, mode)
-    : placeSet(st, job, rootOf(s, job), groupBySet(s, tasks), mode);
+  const isPlaced = placeJob(st, job, tasks, anywhere(mode));
   if (!isPlaced) return 'failed';
   if (mode.pipelineOnly) return 'pipelined';
   if (!mustPipelineWhole(s, job)) return 'allocated';
   return convertToPipelined(st) ? 'pipelined' : 'failed';
+}
+
+/** Places the tasks of the root, in the node sets of the job's constraint if it has one. */
+function placeJob(st: Statement, job: number, tasks: readonly number[], where: Where): boolean {
+  const s = st.session;
+  const constraint = s.topology.isOn ? s.jobs.rootConstraint.get(job) : undefined;
+  if (isFlat(s, job)) {
+    const podSet = s.jobs.firstSet[job]!;
+    if (constraint === undefined) return placeTasks(st, job, podSet, tasks, where.mode);
+    const group = { job, name: '', constraint, tyingSets: [podSet], tasks };
+    return inNodeSets(st, group, where, (inner) => placeTasks(st, job, podSet, tasks, inner.mode));
+  }
+  return placeSet(st, job, rootOf(s, job), constraint, groupBySet(s, tasks), where);
 }
 
 function groupBySet(s: Session, tasks: readonly number[]): Map<number, number[]> {
@@ -42,20 +56,47 @@ function groupBySet(s: Session, tasks: readonly number[]): Map<number, number[]>
   return bySet;
 }
 
-/** Places the tasks of a set member by member, in the order that holds when the set is entered (spec 03 section 6.5). */
-function placeSet(st: Statement, job: number, set: SubGroupSet, bySet: ReadonlyMap<number, number[]>, mode: PlaceMode): boolean {
-  for (const m of orderMembers(st.session, set.members)) {
+/** Places the tasks below a set; one without tasks takes no part (spec 06 section 6). */
+function placeSet(
+  st: Statement,
+  job: number,
+  set: SubGroupSet,
+  constraint: GroupConstraint | undefined,
+  bySet: ReadonlyMap<number, number[]>,
+  where: Where,
+): boolean {
+  if (constraint === undefined) return placeMembers(st, job, set, bySet, where);
+  const below = podSetsBelow(set);
+  const tasks = below.flatMap((podSet) => bySet.get(podSet) ?? []);
+  if (tasks.length === 0) return true;
+  const group = { job, name: set.name, constraint, tyingSets: tyingSetsOf(st.session, set, below, tasks), tasks };
+  return inNodeSets(st, group, where, (inner) => placeMembers(st, job, set, bySet, inner));
+}
+
+/** Places a set member by member, in the order that holds when the set is entered (spec 03 section 6.5). */
+function placeMembers(st: Statement, job: number, set: SubGroupSet, bySet: ReadonlyMap<number, number[]>, where: Where): boolean {
+  const s = st.session;
+  for (const m of orderMembers(s, set.members)) {
     if (m.set !== null) {
-      if (!placeSet(st, job, m.set, bySet, mode)) return false;
+      if (!placeSet(st, job, m.set, s.topology.isOn ? m.set.constraint : undefined, bySet, where)) return false;
       continue;
     }
     const tasks = bySet.get(m.podSet);
-    if (tasks !== undefined && !placePodSet(st, job, m.podSet, tasks, mode)) return false;
+    if (tasks !== undefined && !placePodSet(st, job, m.podSet, tasks, where)) return false;
   }
   return true;
 }
 
-function placePodSet(st: Statement, job: number, podSet: number, tasks: readonly number[], mode: PlaceMode): boolean {
+function placePodSet(st: Statement, job: number, podSet: number, tasks: readonly number[], where: Where): boolean {
+  const s = st.session;
+  const constraint = s.topology.isOn ? s.jobs.setConstraint.get(podSet) : undefined;
+  if (constraint === undefined) return placeTasks(st, job, podSet, tasks, where.mode);
+  const group = { job, name: s.podSets.name[podSet]!, constraint, tyingSets: [podSet], tasks };
+  return inNodeSets(st, group, where, (inner) => placeTasks(st, job, podSet, tasks, inner.mode));
+}
+
+/** Places the tasks of a pod set one after the other; the first that fails ends it. */
+function placeTasks(st: Statement, job: number, podSet: number, tasks: readonly number[], mode: PlaceMode): boolean {
   for (let k = 0; k < tasks.length; k++) {
     if (placeTask(st, tasks[k]!, job, mode)) continue;
     if (!mode.pipelineOnly) recordTaskFailure(st.session, job, podSet, tasks[k]!, k);

@@ -86,3 +86,25 @@ export function mustPipelineWhole(s: Session, job: number): boolean {
   }
   return false;
 }
+
+/** Enough pods hold resources, leaving ones included: leaf used ≥ min, set as many such members as it needs. */
+export function isUsedSatisfied(s: Session, m: SubGroupMember): boolean {
+  if (m.set === null) return countOf(s, SET_CELL.used, m.podSet) >= s.podSets.min[m.podSet]!;
+  return countMembers(s, m.set, isUsedSatisfied) >= m.set.need;
+}
+
+/**
+ * A running job below its gang (spec 02 section 4.3 on the tree, 04 section 9): nothing succeeded, something is used, and the
+ * root lacks members or some leaf is partly filled.
+ */
+export function isStale(s: Session, job: number): boolean {
+  const first = s.jobs.firstSet[job]!;
+  let isBroken = false;
+  for (let set = first; set < first + s.jobs.setCount[job]!; set++) {
+    if (s.podSets.succeeded[set]! > 0) return false;
+    const used = countOf(s, SET_CELL.used, set);
+    if (used > 0 && used < s.podSets.min[set]!) isBroken = true;
+  }
+  if (jobCount(s, job, SET_CELL.used) === 0) return false;
+  return isBroken || !isUsedSatisfied(s, { name: '', set: rootOf(s, job), podSet: -1 });
+}

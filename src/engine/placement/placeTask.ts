@@ -21,6 +21,8 @@ export interface PlaceMode {
   readonly pipelineOnly: boolean;
   /** Node numbers that may be used, ascending; null = all. */
   readonly nodes: Int32Array | null;
+  /** Topology score by node, −Infinity = not to be used; absent = 0 everywhere. Only beside `nodes`. */
+  readonly scores?: Float64Array | null;
 }
 
 /** The allocate action's way. */
@@ -43,7 +45,7 @@ export function placeTask(st: Statement, podRow: number, job: number, mode: Plac
   if (checks?.usesDra === true) {
     const columns = claimColumns(s, podRow, request, signatureRow);
     if (scan(st, checks, columns, mode)) return true;
-    if (!mode.pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null);
+    if (!mode.pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null, mode.nodes);
     return false;
   }
   const c = classOf(s.classes, request, signatureRow);
@@ -52,7 +54,7 @@ export function placeTask(st: Statement, podRow: number, job: number, mode: Plac
   // The index's best node may still break the queue's sum there; then the others are asked in order.
   const asked = best === -1 ? null : (checks ?? capacityOnly(s, podRow, job));
   if (asked !== null && scan(st, asked, c.columns, mode)) return true;
-  if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, asked, c);
+  if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, asked, c, mode.nodes);
   return false;
 }
 
@@ -73,7 +75,7 @@ export function claimColumns(s: Session, podRow: number, request: Request, signa
 /** Tries the nodes in the order of (extra score, class key, name) until one takes the task. */
 function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, mode: PlaceMode): boolean {
   const s = st.session;
-  const { nodes } = mode;
+  const { nodes, scores = null } = mode;
   const { extra } = checks;
   const { key } = columns;
   s.counts.scans++;
@@ -84,9 +86,9 @@ function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, mode: 
     const count = nodes === null ? key.length : nodes.length;
     for (let i = 0; i < count; i++) {
       const n = nodes === null ? i : nodes[i]!;
-      if (key[n] === REFUSED || refused[n] === 1) continue;
+      if (key[n] === REFUSED || refused[n] === 1 || (scores !== null && scores[n] === REFUSED)) continue;
       if (best >= 0) {
-        const above = extra === null ? 0 : extra[n]! - extra[best]!;
+        const above = (extra === null ? 0 : extra[n]! - extra[best]!) + (scores === null ? 0 : scores[n]! - scores[best]!);
         if (above < 0 || (above === 0 && key[n]! <= key[best]!)) continue;
       }
       if (checkNode(s, checks, n) !== 0) refused[n] = 1;

@@ -3,11 +3,14 @@ import { isFlat } from '../jobs/gang.ts';
 import { countOf } from '../session/occupy.ts';
 import type { JobErrorEntry, Session } from '../session/session.ts';
 
-/** Adds an error to a job; equal ones (reason, message, sub-group) are kept once (spec 01 section 5.5). */
-export function addJobError(s: Session, job: number, error: JobErrorEntry): void {
+/**
+ * Adds an error to a job; equal ones (reason, message, sub-group) are kept once (spec 01 section 5.5). `isRepeated`: kept as
+ * often as it occurs, as the failures of the actions that take from others are.
+ */
+export function addJobError(s: Session, job: number, error: JobErrorEntry, isRepeated = false): void {
   const list = s.errors.job.get(job);
   if (list === undefined) s.errors.job.set(job, [error]);
-  else if (!list.some((e) => e.reason === error.reason && e.message === error.message && e.subGroup === error.subGroup)) list.push(error);
+  else if (isRepeated || !list.some((e) => e.reason === error.reason && e.message === error.message && e.subGroup === error.subGroup)) list.push(error);
 }
 
 /**

@@ -26,9 +26,21 @@ const OVERHEAD_BIT = 30;
 
 /**
  * Records why no node takes a task, as a histogram over nodes, each counted once per reason (spec 03 section 7.4). Uses the
- * class's running counts where every reason has one text; otherwise looks at the nodes one by one.
+ * class's running counts where every reason has one text; otherwise looks at the nodes one by one. `among`: the nodes that
+ * the task was tried on, null = all.
  */
-export function recordNodeReasons(s: Session, podRow: number, columns: SlotColumns, checks: DynamicChecks | null, c: PodClass | null): void {
+export function recordNodeReasons(
+  s: Session,
+  podRow: number,
+  columns: SlotColumns,
+  checks: DynamicChecks | null,
+  c: PodClass | null,
+  among: Int32Array | null,
+): void {
+  if (among !== null) {
+    recordAmong(s, podRow, columns, checks, among);
+    return;
+  }
   if (s.errors.task.has(podRow)) return;
   const counts = new Map<string, number>();
   if (c !== null && checks === null && c.lackCount[OVERHEAD_BIT] === 0 && NAMED_CODES.every((code) => c.codeCount[code] === 0)) {
@@ -44,6 +56,22 @@ export function recordNodeReasons(s: Session, podRow: number, columns: SlotColum
     }
   }
   s.errors.task.set(podRow, histogram(NO_NODES, counts));
+}
+
+/** A task of a topology job is tried on several node sets: its reasons add up, each node counting once. */
+function recordAmong(s: Session, podRow: number, columns: SlotColumns, checks: DynamicChecks | null, among: Int32Array): void {
+  let refusals = s.topology.refusals.get(podRow);
+  if (refusals === undefined) {
+    if (s.errors.task.has(podRow)) return;
+    refusals = { isCounted: new Uint8Array(s.state.sizes.nodes), counts: new Map() };
+    s.topology.refusals.set(podRow, refusals);
+  }
+  for (const n of among) {
+    if (refusals.isCounted[n] === 1) continue;
+    refusals.isCounted[n] = 1;
+    for (const reason of nodeReasons(s, podRow, columns, checks, n)) addCount(refusals.counts, reason, 1);
+  }
+  s.errors.task.set(podRow, histogram(NO_NODES, refusals.counts));
 }
 
 function addCount(counts: Map<string, number>, reason: string, number: number): void {

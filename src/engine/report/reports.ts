@@ -23,7 +23,7 @@ export function jobReports(s: Session): JobReport[] {
 
 function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): JobReport | null {
   const waiting = jobCount(s, job, SET_CELL.pending) + gatedCount(s, job);
-  const started = s.started.has(job) ? { lastStartMs: s.nowMs } : {};
+  const started = changesOf(s, job);
   const podGroupRow = s.jobs.row[job]! as PodGroupRow;
   const base = { podGroupRow, errors: [], isConditionWanted: false, ...started };
   if (waiting > 0) {
@@ -35,8 +35,33 @@ function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): 
   const isSettled = jobCount(s, job, SET_CELL.pipelined) === 0 && !hasUnsettled(s, job);
   const hasConditions = s.view.podGroups.conditionsJson[podGroupRow]! !== NO_ROW;
   if (isSettled && hasConditions) return { ...base, state: 'scheduled', message: '', pods: unknownPods };
-  if (unknownPods.length > 0 || s.started.has(job)) return { ...base, state: 'scheduled', message: '', pods: unknownPods };
+  if (unknownPods.length > 0 || Object.keys(started).length > 0) return { ...base, state: 'scheduled', message: '', pods: unknownPods };
   return null;
+}
+
+/** Times and texts that go with a job whatever else is said of it. */
+function changesOf(s: Session, job: number): Partial<Pick<JobReport, 'lastStartMs' | 'lastEvictionMs' | 'staleSinceMs' | 'staleMessage'>> {
+  const staleSinceMs = s.staleSince.get(job);
+  return {
+    ...(s.started.has(job) ? { lastStartMs: s.nowMs } : {}),
+    ...(s.robbed.has(job) ? { lastEvictionMs: s.nowMs } : {}),
+    ...(staleSinceMs === undefined ? {} : { staleSinceMs }),
+    ...(s.stale.has(job) ? { staleMessage: staleText(s, job) } : {}),
+  };
+}
+
+/** Text of the StaleJob event (spec 01 section 5.2). */
+function staleText(s: Session, job: number): string {
+  const sets = Array.from({ length: s.jobs.setCount[job]! }, (_, k) => s.jobs.firstSet[job]! + k);
+  const minimum = sets.reduce((sum, set) => sum + s.podSets.min[set]!, 0);
+  let text = `Job is stale. ${jobCount(s, job, SET_CELL.used)} pods are active, minMember is ${minimum}`;
+  sets.sort((a, b) => (s.podSets.name[a]! < s.podSets.name[b]! ? -1 : 1));
+  for (const set of sets) {
+    const used = countOf(s, SET_CELL.used, set);
+    const name = s.podSets.name[set]!;
+    if (name !== 'default' && used < s.podSets.min[set]!) text += `, subGroup ${name} minMember is ${s.podSets.min[set]!} and ${used} pods are active`;
+  }
+  return text;
 }
 
 /** Some task is Allocated or Binding: conditions stay as explanation while a bind is in flight. */

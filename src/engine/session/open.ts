@@ -18,6 +18,8 @@ import { addJobError } from '../report/jobErrors.ts';
 import { createJournal, seal } from '../state/journal.ts';
 import { createState, STATE_MAGIC, type StateSizes, TASK_CELL } from '../state/layout.ts';
 import { createGroup } from '../state/ledger.ts';
+import { readTopologies } from '../topology/levels.ts';
+import { TopologySession } from '../topology/session.ts';
 import { demandGpuMilli, demandOfQueue } from './demand.ts';
 import { chargeQueues, countStatus, occupyAtOpen, requestOf, taskCell } from './occupy.ts';
 import { openJobs } from './openJobs.ts';
@@ -64,7 +66,8 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
   const nodes = listNodes(view, config);
   const dimNames = listDims(view);
   const { queues, ofText: queueOfText } = openQueues(view, config, nowMs);
-  const list = openJobs(view, config, queueOfText);
+  const topologies = readTopologies(view);
+  const list = openJobs(view, config, queueOfText, topologies);
   const bounds = sizesOf(view);
   const state = createState(buffer, { ...bounds, nodes: nodes.rows.length, dims: dimNames.length, queues: queues.count, podSets: list.setJob.length });
   const dra = openDra(view, { queueLabelKey: config.params.queueLabelKey, celCacheEntries: celCacheEntries(plugins) });
@@ -117,10 +120,16 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     volumes: new VolumeFilter(view),
     csi: config.params.scheduleCsiStorage ? new CsiStorageLedger(view, state.facts.row) : null,
     configMaps: new ConfigMapIndex(view),
+    topology: new TopologySession(plugins.has('topology'), topologies, view, evaluator, journal),
     errors: { task: new Map(), job: new Map() },
     counts,
     started: new Set(),
     evicted: new Map(),
+    held: new Map(),
+    robbed: new Set(),
+    staleSince: new Map(),
+    stale: new Set(),
+    search: { attempts: 0, solved: 0, unitsPopped: 0, unitsLeaving: 0, simulations: 0, rejected: 0, skipped: 0 },
     attempted: new Set(),
   };
   fillState(session, opened);

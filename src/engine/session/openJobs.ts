@@ -1,8 +1,9 @@
 import { ObjectKind, PodGroupFlag, Preemptibility } from '../../base/codes.ts';
 import type { SchedulerConfig } from '../../base/config.ts';
-import type { SchedulingCondition, SubGroup } from '../../base/objects.ts';
+import type { SchedulingCondition, SubGroup, TopologyConstraint } from '../../base/objects.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
+import { type GroupConstraint, resolveConstraint, type TopologyLevel } from '../topology/levels.ts';
 import { shardFilter } from './openQueues.ts';
 import type { JobTable, SubGroupMember, SubGroupSet } from './session.ts';
 
@@ -16,11 +17,19 @@ export interface JobList {
   readonly ofText: Int32Array;
 }
 
+/** Adds a pod set to the job that is being read; gives its number. */
+type AddSet = (name: string, min: number, constraint: GroupConstraint | null) => number;
+
 const DEFAULT_PRIORITY = 50;
 const NON_PREEMPTIBLE_PRIORITY = 100;
 
 /** Reads the pod groups of the shard (spec 02 section 4, 03 section 2.6). */
-export function openJobs(view: SnapshotView, config: SchedulerConfig, queueOfText: Int32Array): JobList {
+export function openJobs(
+  view: SnapshotView,
+  config: SchedulerConfig,
+  queueOfText: Int32Array,
+  topologies: ReadonlyMap<string, readonly TopologyLevel[]>,
+): JobList {
   const inShard = shardFilter(view, config);
   const c = view.podGroups;
   const rows: number[] = [];
@@ -31,6 +40,8 @@ export function openJobs(view: SnapshotView, config: SchedulerConfig, queueOfTex
   const classes = priorityClasses(view);
   const tree = new Map<number, SubGroupSet>();
   const invalid = new Map<number, string>();
+  const rootConstraint = new Map<number, GroupConstraint>();
+  const setConstraint = new Map<number, GroupConstraint>();
   const jobs = {
     count,
     row: Int32Array.from(rows),
@@ -42,6 +53,8 @@ export function openJobs(view: SnapshotView, config: SchedulerConfig, queueOfTex
     setCount: new Int32Array(count),
     tree,
     rootNeed: new Int32Array(count),
+    rootConstraint,
+    setConstraint,
     invalid,
   };
   const setJob: number[] = [];
@@ -62,24 +75,30 @@ export function openJobs(view: SnapshotView, config: SchedulerConfig, queueOfTex
       jobs.isPreemptible[j] = (code === Preemptibility.derived ? derived : code === Preemptibility.preemptible) ? 1 : 0;
     }
     jobs.firstSet[j] = setJob.length;
-    const addSet = (name: string, min: number): number => {
+    const addSet: AddSet = (name, min, constraint) => {
+      if (constraint !== null) setConstraint.set(setJob.length, constraint);
       setJob.push(j);
       setMin.push(min);
       setName.push(name);
       return setJob.length - 1;
     };
+    const topologyText = c.topologyJson[row]!;
+    if (topologyText !== NO_ROW) {
+      const constraint = resolveConstraint(topologies, JSON.parse(view.texts.get(topologyText)) as TopologyConstraint);
+      if (constraint !== null) rootConstraint.set(j, constraint);
+    }
     jobs.rootNeed[j] = c.minSubGroup[row]! >= 0 ? c.minSubGroup[row]! : 1;
     const text = c.subGroupsJson[row]!;
     if ((c.flags[row]! & PodGroupFlag.invalidTree) !== 0) {
       invalid.set(j, 'sub-groups of the pod group cannot be read');
-      addSet('default', 1);
-    } else if (text === NO_ROW) addSet('default', c.minMember[row]! >= 0 ? c.minMember[row]! : 1);
+      addSet('default', 1, null);
+    } else if (text === NO_ROW) addSet('default', c.minMember[row]! >= 0 ? c.minMember[row]! : 1, null);
     else {
-      const built = buildTree(JSON.parse(view.texts.get(text)) as SubGroup[], c.minSubGroup[row]!, addSet);
+      const built = buildTree(JSON.parse(view.texts.get(text)) as SubGroup[], c.minSubGroup[row]!, topologies, addSet);
       if (typeof built === 'string') {
         invalid.set(j, built);
-        addSet('default', 1);
-      } else if (setJob.length === jobs.firstSet[j]!) addSet('default', 1);
+        addSet('default', 1, null);
+      } else if (setJob.length === jobs.firstSet[j]!) addSet('default', 1, null);
       else tree.set(j, built);
     }
     jobs.setCount[j] = setJob.length - jobs.firstSet[j]!;
@@ -124,7 +143,12 @@ function isBackedOff(view: SnapshotView, config: SchedulerConfig, row: number): 
  * Builds the tree of a job with sub-groups; the message when it is malformed (spec 06 section 2). A cycle is detached from
  * the root and drops out; if no leaf is reachable, nothing is added.
  */
-function buildTree(subGroups: readonly SubGroup[], rootNeed: number, addSet: (name: string, min: number) => number): SubGroupSet | string {
+function buildTree(
+  subGroups: readonly SubGroup[],
+  rootNeed: number,
+  topologies: ReadonlyMap<string, readonly TopologyLevel[]>,
+  addSet: AddSet,
+): SubGroupSet | string {
   const names = new Set<string>();
   const children = new Map<string, SubGroup[]>([['', []]]);
   for (const g of subGroups) {
@@ -138,15 +162,15 @@ function buildTree(subGroups: readonly SubGroup[], rootNeed: number, addSet: (na
     if (siblings === undefined) children.set(parent, [g]);
     else siblings.push(g);
   }
-  const build = (name: string, need: number): SubGroupSet => {
+  const build = (name: string, need: number, constraint: GroupConstraint | null): SubGroupSet => {
     const members = (children.get(name) ?? [])
       .slice()
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((g): SubGroupMember => {
-        if (children.has(g.name)) return { name: g.name, set: build(g.name, g.minSubGroup ?? -1), podSet: -1 };
-        return { name: g.name, set: null, podSet: addSet(g.name, Math.max(g.minMember ?? 0, 0)) };
+        if (children.has(g.name)) return { name: g.name, set: build(g.name, g.minSubGroup ?? -1, resolveConstraint(topologies, g.topologyConstraint)), podSet: -1 };
+        return { name: g.name, set: null, podSet: addSet(g.name, Math.max(g.minMember ?? 0, 0), resolveConstraint(topologies, g.topologyConstraint)) };
       });
-    return { name, need: need >= 0 ? need : members.length, members };
+    return { name, need: need >= 0 ? need : members.length, members, ...(constraint === null ? {} : { constraint }) };
   };
-  return build('', rootNeed);
+  return build('', rootNeed, null);
 }

@@ -1,6 +1,6 @@
 import type { SchedulerConfig } from '../../base/config.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
-import type { CycleCounts } from '../../base/decisions.ts';
+import type { CycleCounts, RawDecision, SearchCounts } from '../../base/decisions.ts';
 import type { DraSession } from '../dra/session.ts';
 import type { ConfigMapIndex } from '../filters/configMaps.ts';
 import type { CsiStorageLedger } from '../filters/csiStorage.ts';
@@ -14,6 +14,8 @@ import type { NodeMaxima } from '../placement/prepredicates.ts';
 import type { Request } from '../placement/requests.ts';
 import type { Journal } from '../state/journal.ts';
 import type { State } from '../state/layout.ts';
+import type { GroupConstraint } from '../topology/levels.ts';
+import type { TopologySession } from '../topology/session.ts';
 import type { MinRuntime, PluginSet } from './plugins.ts';
 import type { Status } from './status.ts';
 
@@ -48,6 +50,8 @@ export interface SubGroupSet {
   readonly name: string;
   /** Members required. */
   readonly need: number;
+  /** Constraint of an inner sub-group; the root's is in `rootConstraint` of the job table. */
+  readonly constraint?: GroupConstraint;
   /** Child sets and pod sets, by name. */
   readonly members: readonly SubGroupMember[];
 }
@@ -67,6 +71,9 @@ export interface JobTable {
   /** Trees of the jobs that have sub-groups; all others are one pod set under a root that needs `rootNeed` members. */
   readonly tree: ReadonlyMap<number, SubGroupSet>;
   readonly rootNeed: Int32Array;
+  /** Topology constraints of whole jobs, and of pod sets by pod set. */
+  readonly rootConstraint: ReadonlyMap<number, GroupConstraint>;
+  readonly setConstraint: ReadonlyMap<number, GroupConstraint>;
   /** Message of a malformed sub-group tree: the job is not scheduled. */
   readonly invalid: ReadonlyMap<number, string>;
 }
@@ -157,12 +164,23 @@ export interface Session {
   /** Only with `scheduleCsiStorage` (spec 03 section 4.9). */
   readonly csi: CsiStorageLedger | null;
   readonly configMaps: ConfigMapIndex;
+  readonly topology: TopologySession;
   readonly errors: FitErrors;
   readonly counts: CycleCounts;
   /** Jobs that got their first pods in this cycle. */
   readonly started: Set<number>;
   /** Tasks evicted in mind and not committed: pod row → status before. */
   readonly evicted: Map<number, Status>;
+  /** Bind decisions of this cycle that a later action may still take back: pod row → decision. */
+  readonly held: Map<number, RawDecision>;
+  /** Jobs that lost pods to an action of this cycle. */
+  readonly robbed: Set<number>;
+  /** Changed "stale since" times: job → ms, NaN = no longer stale. */
+  readonly staleSince: Map<number, number>;
+  /** Jobs whose messages say that they are stale. */
+  readonly stale: Set<number>;
+  /** Elementary counts of the victim searches. */
+  readonly search: SearchCounts;
   /** Jobs that were tried in this cycle. */
   readonly attempted: Set<number>;
 }

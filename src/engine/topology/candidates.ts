@@ -1,5 +1,5 @@
 import { requestOf } from '../session/occupy.ts';
-import type { Session } from '../session/session.ts';
+import type { JobErrorEntry, Session } from '../session/session.ts';
 import { type Area, areaOf, type NodeSet } from './area.ts';
 import { FREE, largestTaskCapacity } from './capacity.ts';
 import { type Demand, readDemand } from './demand.ts';
@@ -43,7 +43,7 @@ const NONE_FREE = 1000;
  */
 export function findCandidates(s: Session, group: Group, within: NodeSet | null, isSilent: boolean): Candidates | null {
   const { topology, required: requiredLabel, preferred: preferredLabel } = group.constraint;
-  const fail = (errors: Parameters<typeof addErrors>[2]): null => {
+  const fail = (errors: readonly JobErrorEntry[]): null => {
     if (!isSilent) addErrors(s, group.job, errors);
     return null;
   };
@@ -162,8 +162,6 @@ function choose(q: Search, order: readonly (readonly number[])[]): number[] {
       if (isCandidate(q, domain)) domains.push(domain);
     }
   }
-  // Everything usable lies below the required level's domain, which is not computed itself.
-  if (top > q.required && order.length === 1) return isCandidate(q, area.domain) ? [area.domain] : [];
   return domains;
 }
 
@@ -172,9 +170,9 @@ function isCandidate(q: Search, domain: number): boolean {
 }
 
 /** Why each domain of the required level is none: those outside the area have nothing that could be used. */
-function domainErrors(q: Search): ReturnType<typeof sumErrors> {
+function domainErrors(q: Search): JobErrorEntry[] {
   const { session: s, group, tree, area, demand, required } = q;
-  const errors: ReturnType<typeof sumErrors> = [];
+  const errors: JobErrorEntry[] = [];
   for (let domain = 0; domain < tree.count; domain++) {
     if (tree.depth[domain] !== required || (q.tied !== null && q.tied[domain] !== 1)) continue;
     const name = domainName(tree, domain);

@@ -1,3 +1,4 @@
+import { countSatisfied } from '../jobs/gang.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { countOf, nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
@@ -11,8 +12,8 @@ export interface Group {
   /** '' for the root. */
   readonly name: string;
   readonly constraint: GroupConstraint;
-  /** All pod sets below it, with or without tasks to place. */
-  readonly podSets: readonly number[];
+  /** Pod sets whose active pods tie it to their domains of the required level. */
+  readonly tyingSets: readonly number[];
   /** Tasks below it that are to be placed now. */
   readonly tasks: readonly number[];
 }
@@ -23,13 +24,24 @@ export function podSetsBelow(set: SubGroupSet): number[] {
 }
 
 /**
- * Domains of depth `depth` that hold an active pod of the group, by domain number; null when it has none (spec 06 section
- * 5.6, over all pod sets below the group: deviation). Pods outside the topology tie the group to no domain at all.
+ * Which pod sets below a set tie it (spec 06 section 5.6): all of them while it lacks members (deviation: a restarted pod
+ * returns to where the other pod sets run). What comes to a satisfied set, a surplus pod or an optional member as a whole, is
+ * tied by the pod sets it belongs to.
+ */
+export function tyingSetsOf(s: Session, set: SubGroupSet, below: readonly number[], tasks: readonly number[]): readonly number[] {
+  if (countSatisfied(s, set) < set.need) return below;
+  const concerned = new Set(tasks.map((podRow) => s.tasks.podSet[podRow]!));
+  return below.filter((podSet) => concerned.has(podSet));
+}
+
+/**
+ * Domains of depth `depth` that hold an active pod of the group, by domain number; null when it has none. Pods outside the
+ * topology tie the group to no domain at all.
  */
 export function tiedDomains(s: Session, tree: DomainTree, g: Group, depth: number): Uint8Array | null {
   let tied: Uint8Array | null = null;
   const { first, size, pods } = s.podSets;
-  for (const podSet of g.podSets) {
+  for (const podSet of g.tyingSets) {
     if (countOf(s, SET_CELL.active, podSet) === 0) continue;
     tied ??= new Uint8Array(tree.count);
     for (let i = first[podSet]!; i < first[podSet]! + size[podSet]!; i++) {

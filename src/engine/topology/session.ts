@@ -14,6 +14,12 @@ import { createTally, current, type Measure, sumOver, type Tally } from './tally
 /** Slot tallies kept per tree; the least recently used gives way. */
 const MAX_SHAPES = 32;
 
+/** Reasons of the nodes that refused a task; every node counts once. */
+export interface Refusals {
+  readonly isCounted: Uint8Array;
+  readonly counts: Map<string, number>;
+}
+
 interface TreeState {
   readonly tree: DomainTree;
   readonly free: Tally;
@@ -25,8 +31,8 @@ interface TreeState {
 export class TopologySession {
   /** Plugin `topology` is on; else constraints mean nothing. */
   readonly isOn: boolean;
-  /** Why nodes refused a task, over all node sets it was tried in: pod row → reason → nodes. */
-  readonly refusals = new Map<number, Map<string, Set<number>>>();
+  /** Why nodes refused a task, over all node sets it was tried in, by pod row. */
+  readonly refusals = new Map<number, Refusals>();
   readonly #view: SnapshotView;
   readonly #evaluator: Evaluator;
   readonly #journal: Journal;

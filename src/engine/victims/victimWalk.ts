@@ -13,21 +13,38 @@ import { nextUnit, type Unit } from './units.ts';
 export interface VictimOrder {
   readonly jobs: (number[] | undefined)[];
   readonly elastic: Int8Array;
+  /** GPUs of the largest job, in thousandths: no unit is larger. */
+  readonly largestGpuMilli: number;
 }
 
 /** All jobs that could be victims of somebody: preemptible, in a leaf queue, holding pods. */
 export function createVictimOrder(s: Session): VictimOrder {
-  const order: VictimOrder = { jobs: new Array<number[] | undefined>(s.queues.count).fill(undefined), elastic: new Int8Array(s.jobs.count) };
+  const jobs = new Array<number[] | undefined>(s.queues.count).fill(undefined);
+  const elastic = new Int8Array(s.jobs.count);
+  let largestGpuMilli = 0;
   for (let job = 0; job < s.jobs.count; job++) {
     const queue = s.jobs.queue[job]!;
     if (queue < 0 || s.jobs.isPreemptible[job] !== 1 || s.queues.isLeaf[queue] !== 1 || !holdsPods(s, job)) continue;
-    order.elastic[job] = elasticState(s, job);
-    const list = order.jobs[queue];
-    if (list === undefined) order.jobs[queue] = [job];
+    elastic[job] = elasticState(s, job);
+    largestGpuMilli = Math.max(largestGpuMilli, heldGpuMilli(s, job));
+    const list = jobs[queue];
+    if (list === undefined) jobs[queue] = [job];
     else list.push(job);
   }
-  for (const list of order.jobs) list?.sort((a, b) => compareVictims(s, order.elastic, a, b));
-  return order;
+  for (const list of jobs) list?.sort((a, b) => compareVictims(s, elastic, a, b));
+  return { jobs, elastic, largestGpuMilli };
+}
+
+function heldGpuMilli(s: Session, job: number): number {
+  const { first, size, pods } = s.podSets;
+  let sum = 0;
+  for (let set = s.jobs.firstSet[job]!; set < s.jobs.firstSet[job]! + s.jobs.setCount[job]!; set++) {
+    for (let i = first[set]!; i < first[set]! + size[set]!; i++) {
+      const node = nodeOf(s, pods[i]!);
+      if (node >= 0) sum += acceptedGpuMilli(s, pods[i]!, requestOf(s, pods[i]!), node);
+    }
+  }
+  return sum;
 }
 
 /** Puts a job back at its place after its pods changed for good; drops it when it holds none. */

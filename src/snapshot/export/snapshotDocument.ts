@@ -53,7 +53,7 @@ function* listChunks(content: SnapshotExport, list: ListName): Generator<string>
 }
 
 /** The effective configuration with upstream's keys (spec 01 section 3.2). */
-export function configDocument(config: SchedulerConfig): Readonly<Record<string, unknown>> {
+function configDocument(config: SchedulerConfig): Readonly<Record<string, unknown>> {
   const plugins = config.plugins.map(({ name, arguments: values }) =>
     Object.keys(values).length === 0 ? { name } : { name, arguments: values },
   );

@@ -1,4 +1,4 @@
-import { Readable, type Writable } from 'node:stream';
+import { type PassThrough, Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import yazl from 'yazl';
 import { SNAPSHOT_ENTRY } from '../import/zipEntry.ts';
@@ -15,12 +15,18 @@ const ENTRY_TIME = new Date(1980, 0, 1);
  */
 export async function writeSnapshotZip(content: SnapshotExport, stream: Writable): Promise<void> {
   const zip = new yazl.ZipFile();
+  const output = zip.outputStream as PassThrough;
   const source = Readable.from(inBlocks(snapshotChunks(content)));
-  // yazl tells of a failing source here and nowhere else.
-  const failed = new Promise<never>((_, reject) => zip.once('error', reject));
+  // yazl does not look for errors of what it reads from: without this the zip would never end.
+  source.once('error', (error) => output.destroy(error));
+  zip.once('error', (error: Error) => output.destroy(error));
   zip.addReadStream(source, SNAPSHOT_ENTRY, { mtime: ENTRY_TIME, mode: 0o100644, forceDosTimestamp: true });
   zip.end();
-  await Promise.race([pipeline(zip.outputStream, stream), failed]);
+  try {
+    await pipeline(output, stream);
+  } finally {
+    source.destroy();
+  }
 }
 
 /** Joins small pieces to blocks, so that the compressor is not called per object. */

@@ -4,7 +4,7 @@ import type { FieldType } from './fieldTypes.ts';
 export type FieldReporter = (path: string, message: string) => void;
 
 /** What `checkFields` gives for a value that cannot be used. */
-export const DROPPED: unique symbol = Symbol('dropped');
+const DROPPED: unique symbol = Symbol('dropped');
 
 /**
  * Checks `value` against `type`. Gives the value itself when all is right, else a copy without the fields and list items

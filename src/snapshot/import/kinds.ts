@@ -30,7 +30,7 @@ const ROWS: readonly (readonly [kind: string, group: string, list: ListName, sco
   ['Namespace', '', 'namespaces', 'cluster'],
 ];
 
-export const KINDS: readonly KindInfo[] = Object.freeze(
+const KINDS: readonly KindInfo[] = Object.freeze(
   ROWS.map(([kind, group, list, scope]) => Object.freeze({ kind, group, list, isNamespaced: scope === 'namespaced' })),
 );
 

@@ -58,7 +58,7 @@ export function createObjectCollector(): ObjectCollector {
       return;
     }
     const info = kindOfObject(apiVersion, kind);
-    if (info !== undefined) addKnown(info, object, source, position);
+    if (info !== undefined) addKnown(info, info.list === 'pods' ? withPhase(object) : object, source, position);
     else if (kind.endsWith('List') && Array.isArray(object.items)) addListItems(object.items, { apiVersion, kind }, source, position);
     else countIgnored(apiVersion, kind);
   }
@@ -143,6 +143,13 @@ function withIdentity(
   if (namespace === undefined) delete filled.namespace;
   if (uid === undefined) delete filled.uid;
   return needsSpec ? { ...object, metadata: filled, spec: {} } : { ...object, metadata: filled };
+}
+
+/** A pod as someone writes it has no status; the API server makes it Pending. In a recorded list an empty phase stays one. */
+function withPhase(pod: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const status = pod.status ?? {};
+  if (!isRecord(status) || (status.phase !== undefined && status.phase !== null && status.phase !== '')) return pod;
+  return { ...pod, status: { ...status, phase: 'Pending' } };
 }
 
 /** Order of UTF-16 units: the same on every machine. */

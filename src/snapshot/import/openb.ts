@@ -30,7 +30,7 @@ export interface OpenbTrace {
 }
 
 export const OPENB_NAMESPACE = 'openb';
-export const GPU_MODEL_LABEL = 'alibabacloud.com/gpu-card-model';
+const GPU_MODEL_LABEL = 'alibabacloud.com/gpu-card-model';
 
 /**
  * MiB per device. The trace names only models; G2 and G3 are its own names for cards that it does not disclose, taken here

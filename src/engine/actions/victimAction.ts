@@ -1,0 +1,178 @@
+import type { RawDecision } from '../../base/decisions.ts';
+import { formatGoDuration } from '../../base/duration.ts';
+import { ReceivedType } from '../../base/codes.ts';
+import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
+import { jobCount } from '../jobs/gang.ts';
+import { createJobTree, popJob, refresh, tasksOf } from '../jobs/jobTree.ts';
+import { needOf } from '../jobs/selectTasks.ts';
+import { preCheck } from '../placement/prepredicates.ts';
+import { findViolation } from '../queues/capacity.ts';
+import { addJobError } from '../report/jobErrors.ts';
+import type { Session } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
+import { commit, createStatement, type Statement } from '../statement.ts';
+import type { VictimAction } from '../victims/eligibility.ts';
+import { mayReclaim, type QueueAmounts } from '../victims/fairness.ts';
+import { evictionMessage } from '../victims/messages.ts';
+import { searchVictims } from '../victims/search.ts';
+import { createVictimOrder, reorderVictim, type VictimOrder } from '../victims/victimWalk.ts';
+import { pendingJobs } from './allocate.ts';
+import { describePlacement } from './describe.ts';
+
+type Emit = (batch: readonly RawDecision[]) => void;
+
+/** The frame of reclaim, preempt and consolidation: who may ask, in which order, and what becomes of it (spec 04 section 2). */
+export function runVictimAction(s: Session, action: VictimAction, emit: Emit): void {
+  const jobLimit = action === 'consolidation' ? consolidationLimit(s) : Number.POSITIVE_INFINITY;
+  if (jobLimit === 0) return;
+  const candidates = pendingJobs(s).filter((job) => (action !== 'consolidation' || s.jobs.isPreemptible[job] === 1) && !isDelayed(s, job));
+  if (candidates.length === 0) return;
+  const tree = createJobTree(s, candidates, s.config.queueDepthPerAction[action] ?? -1);
+  let order: VictimOrder | null = null;
+  const failed = new Set<string>();
+  for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
+    const queue = s.jobs.queue[job]!;
+    const tasks = tasksOf(s, tree, job);
+    if (tasks.length > 0 && isAllowed(s, action, job, tasks)) {
+      const key = s.config.params.useSchedulingSignatures ? requestKey(s, job, tasks) : '';
+      if (key !== '' && failed.has(key)) s.search.skipped++;
+      else {
+        s.search.attempts++;
+        order ??= createVictimOrder(s);
+        const st = createStatement(s);
+        const solution = mayPreempt(s, action, job, tasks) ? searchVictims(st, order, action, job, tasks, jobLimit) : null;
+        if (solution === null) failed.add(key);
+        else {
+          s.search.solved++;
+          failed.clear();
+          for (const victim of finish(st, action, job, solution.start, emit)) {
+            reorderVictim(s, order, victim);
+            if (tree.jobs[s.jobs.queue[victim]!] !== undefined) refresh(s, tree, s.jobs.queue[victim]!);
+          }
+        }
+      }
+    }
+    refresh(s, tree, queue);
+  }
+}
+
+/** At most max + 1 jobs take part in a consolidation; 0 = none, −1 = any number (spec 04 section 3.4). */
+function consolidationLimit(s: Session): number {
+  const max = s.config.params.maxNumberConsolidationPreemptees;
+  if (max === 0) return 0;
+  return max < 0 ? Number.POSITIVE_INFINITY : max + 1;
+}
+
+/** Inside its preemption delay a job evicts nobody, and is told so once (spec 02 section 4.4). */
+function isDelayed(s: Session, job: number): boolean {
+  const row = s.jobs.row[job]!;
+  const delayMs = s.view.podGroups.preemptionDelayMs[row]!;
+  if (!(delayMs > 0)) return false;
+  const lastEviction = s.robbed.has(job) ? s.nowMs : s.view.podGroups.lastEvictionMs[row]!;
+  const endMs = Math.max(s.jobs.createdMs[job]!, Number.isNaN(lastEviction) ? 0 : lastEviction) + delayMs;
+  if (s.nowMs >= endMs) return false;
+  const until = new Date(endMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  const message = `Workload is within its preemption delay window (${formatGoDuration(delayMs)}) and may not trigger evictions before ${until}`;
+  addJobError(s, job, { reason: 'PreemptionDelayNotElapsed', message, detail: message, subGroup: '' });
+  return true;
+}
+
+/** Gates that come before the search and leave no trace, and failures that no eviction can cure (spec 04 sections 2.5, 2.9). */
+function isAllowed(s: Session, action: VictimAction, job: number, tasks: readonly number[]): boolean {
+  if (action === 'reclaim' && !mayReclaim(s, job, needOf(s, tasks, s.minGpuMib, true))) return false;
+  for (const p of tasks) {
+    const failure = preCheck(s, p);
+    if (failure === null || failure.invariant === null) continue;
+    const pod = s.view.texts.get(s.view.pods.keyText[p]!);
+    if (!s.errors.task.has(p)) s.errors.task.set(p, failure.invariant);
+    const message = `Resources were not found for pod ${pod} due to: ${failure.invariant}`;
+    addJobError(s, job, { reason: 'PodSchedulingErrors', message, detail: message, subGroup: '' }, true);
+    return false;
+  }
+  return true;
+}
+
+/** Preempt: a non-preemptible job must stay within quota (spec 04 section 2.6). */
+function mayPreempt(s: Session, action: VictimAction, job: number, tasks: readonly number[]): boolean {
+  if (action !== 'preempt' || s.jobs.isPreemptible[job] === 1) return true;
+  const violation = findViolation(s, job, needOf(s, tasks, s.maxGpuMib, false));
+  return violation === null || violation.isLimit;
+}
+
+/** Jobs with equal keys ask for the same under the same rules: if one failed and nothing changed, so will the next. */
+function requestKey(s: Session, job: number, tasks: readonly number[]): string {
+  const { shapeRow, signatureRow, labelSetRow, claimsJson, nominatedNodeText } = s.view.pods;
+  if (s.jobs.tree.has(job) || s.view.podGroups.topologyJson[s.jobs.row[job]!]! >= 0) return '';
+  let key = `${s.jobs.queue[job]!},${s.jobs.priority[job]!},${s.jobs.isPreemptible[job]!}`;
+  let last = '';
+  let run = 0;
+  for (const p of tasks) {
+    if (claimsJson[p]! >= 0) return '';
+    const kind = `${shapeRow[p]!}.${signatureRow[p]!}.${s.hasPodAffinity ? labelSetRow[p]! : ''}.${nominatedNodeText[p]!}`;
+    if (kind !== last && run > 0) key += `;${last}x${run}`;
+    run = kind === last ? run + 1 : 1;
+    last = kind;
+  }
+  return `${key};${last}x${run}`;
+}
+
+/** Commits a solution: evictions in victim order, then placements. Returns the jobs that lost pods. */
+function finish(st: Statement, action: VictimAction, job: number, start: QueueAmounts, emit: Emit): number[] {
+  const s = st.session;
+  const gone = goneTasks(st);
+  const leaving = [...gone];
+  const perJob = new Map<number, number>();
+  for (const p of leaving) perJob.set(jobOf(s, p), (perJob.get(jobOf(s, p)) ?? 0) + 1);
+  const batch: RawDecision[] = [];
+  for (const op of st.ops) {
+    if (op.kind !== 'evict' || !gone.has(op.podRow)) continue;
+    // A bind of this cycle that nobody has seen yet is simply not made.
+    if (s.held.delete(op.podRow)) {
+      s.counts.bound--;
+      continue;
+    }
+    const victim = jobOf(s, op.podRow);
+    batch.push({
+      kind: 'evict',
+      action,
+      podRow: op.podRow as PodRow,
+      podGroupRow: s.jobs.row[victim]! as PodGroupRow,
+      nodeRow: (op.node < 0 ? -1 : s.state.facts.row[op.node]!) as NodeRow,
+      receivedType: ReceivedType.none,
+      gpuCount: 0,
+      gpuPortion: '0.00',
+      gpuGroups: [],
+      details: {
+        message: evictionMessage(s, action, job, op.podRow, s.jobs.queue[victim]!, start),
+        evictorPodGroup: s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!),
+        evictedPods: perJob.get(victim)!,
+        isMoved: !s.evicted.has(op.podRow),
+      },
+    });
+    s.counts.evicted++;
+  }
+  for (const p of leaving) s.evicted.delete(p);
+  const placements = commit(st);
+  for (const p of placements) {
+    batch.push(describePlacement(s, action, jobOf(s, p.podRow), p));
+    s.counts.pipelined++;
+  }
+  for (const d of batch) if (d.kind === 'evict') s.robbed.add(jobOf(s, d.podRow));
+  for (const victim of perJob.keys()) if (jobCount(s, victim, SET_CELL.allocated) === 0) s.started.delete(victim);
+  emit(batch);
+  return [...perJob.keys()];
+}
+
+function jobOf(s: Session, podRow: number): number {
+  return s.podSets.job[s.tasks.podSet[podRow]!]!;
+}
+
+/** Tasks whose eviction was not taken back later in the statement. */
+function goneTasks(st: Statement): Set<number> {
+  const gone = new Set<number>();
+  for (const op of st.ops) {
+    if (op.kind === 'evict') gone.add(op.podRow);
+    else if (op.kind === 'restore') gone.delete(op.podRow);
+  }
+  return gone;
+}

@@ -1,0 +1,33 @@
+import { formatHuman } from '../../base/formatNumber.ts';
+import type { Session } from '../session/session.ts';
+import { divergingPair, type VictimAction } from './eligibility.ts';
+import type { QueueAmounts } from './fairness.ts';
+
+/** Text of the Evict event and the DisruptionTarget condition (spec 01 section 5.9). */
+export function evictionMessage(s: Session, action: VictimAction, job: number, podRow: number, victimQueue: number, start: QueueAmounts): string {
+  const pod = s.view.texts.get(s.view.pods.keyText[podRow]!);
+  const group = s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!);
+  switch (action) {
+    case 'preempt':
+      return `Pod ${pod} was preempted by higher priority workload ${group}`;
+    case 'consolidation':
+      return `Pod ${pod} was preempted and rescheduled due to bin packing (resource consolidation) procedure`;
+    case 'reclaim': {
+      const [mine, theirs] = divergingPair(s, s.jobs.queue[job]!, victimQueue);
+      return `Pod ${pod} was preempted by workload ${group}.\n${queueLine(s, theirs, start)}\n${queueLine(s, mine, start)}`;
+    }
+  }
+}
+
+function queueLine(s: Session, q: number, start: QueueAmounts): string {
+  const { displayName, quota, fairShare, priority } = s.queues;
+  return (
+    `${displayName[q]!} uses <${resources(start.allocated, q)}> with a quota of <${resources(quota, q)}>, ` +
+    `fair-share of <${resources(fairShare, q)}> and queue priority of <${priority[q]!}>.`
+  );
+}
+
+function resources(a: Float64Array, q: number): string {
+  const gpu = formatHuman(a[3 * q + 2]!, 1000);
+  return `GPU: ${gpu}, CPU: ${formatHuman(a[3 * q]!, 1000)} (cores), memory: ${formatHuman(a[3 * q + 1]!, 1e9)} (GB)`;
+}

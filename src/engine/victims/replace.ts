@@ -1,0 +1,107 @@
+import { attemptJob } from '../actions/attemptJob.ts';
+import { isFlat, isMemberReady, isMemberSatisfied, countSatisfied, rootOf } from '../jobs/gang.ts';
+import { orderMembers } from '../jobs/memberOrder.ts';
+import { needOf } from '../jobs/selectTasks.ts';
+import { sortedPods } from '../jobs/taskOrder.ts';
+import type { PlaceMode } from '../placement/placeTask.ts';
+import { findViolation } from '../queues/capacity.ts';
+import { countOf, nodeOf } from '../session/occupy.ts';
+import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
+import { restore, type Statement, undoTo } from '../statement.ts';
+import type { Unit } from './units.ts';
+
+/** A simulation over all nodes. */
+export const SIMULATION: PlaceMode = Object.freeze({ pipelineOnly: true, nodes: null });
+
+/**
+ * Lets a unit stay where it is if it still fits there beside what was placed meanwhile, and its queue has room. All of its
+ * pods or none.
+ */
+export function keepInPlace(st: Statement, unit: Unit): boolean {
+  const s = st.session;
+  const mark = st.ops.length;
+  const need = needOf(s, unit.pods, s.maxGpuMib, false);
+  if (findViolation(s, unit.job, need) !== null) return false;
+  for (const p of unit.pods) {
+    if (!s.evicted.has(p)) continue;
+    const node = nodeOf(s, p);
+    if (!restore(st, p, node) || (node >= 0 && !holdsUp(s, node))) {
+      undoTo(st, mark);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** No resource of the node is promised twice: idle and releasing together are not negative, no shared device overflows. */
+function holdsUp(s: Session, n: number): boolean {
+  const { ledger: l, facts, sizes, groups } = s.state;
+  if (l.idleMilliCpu[n]! + l.releasingMilliCpu[n]! < 0 || l.idleMemoryBytes[n]! + l.releasingMemoryBytes[n]! < 0) return false;
+  if (l.idleGpu[n]! + l.releasingGpu[n]! < 0 || l.idlePods[n]! + l.releasingPods[n]! < 0) return false;
+  for (let d = 0; d < sizes.dims; d++) {
+    const at = d * sizes.nodes + n;
+    if (l.idleScalar[at]! + l.releasingScalar[at]! < 0) return false;
+  }
+  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
+    if (groups.usedMib[g]! !== 0 && facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]! < 0) return false;
+  }
+  return true;
+}
+
+/** Places what is left of a victim job elsewhere, step by step, as long as it fits (spec 04 section 5.6). */
+export function moveJob(st: Statement, job: number): void {
+  const s = st.session;
+  for (;;) {
+    const tasks = evictedTasks(s, job);
+    if (tasks.length === 0) return;
+    const mark = st.ops.length;
+    if (attemptJob(st, job, tasks, SIMULATION) === 'failed') {
+      undoTo(st, mark);
+      return;
+    }
+  }
+}
+
+/** The next step of a job among its virtually evicted pods: missing gang members whole, then one growth step. */
+function evictedTasks(s: Session, job: number): number[] {
+  if (isFlat(s, job)) return podsOf(s, s.jobs.firstSet[job]!);
+  return select(s, rootOf(s, job));
+}
+
+function select(s: Session, set: SubGroupSet): number[] {
+  const ordered = orderMembers(s, set.members);
+  let missing = set.need - countSatisfied(s, set);
+  const tasks: number[] = [];
+  for (const m of ordered) {
+    const wasSatisfied = isMemberSatisfied(s, m);
+    if (missing > 0 && (wasSatisfied || !canBeMet(s, m))) continue;
+    const found = m.set === null ? podsOf(s, m.podSet) : select(s, m.set);
+    if (missing <= 0) {
+      if (found.length > 0) return found;
+      continue;
+    }
+    tasks.push(...found);
+    missing--;
+    if (missing === 0) break;
+  }
+  return missing > 0 ? [] : tasks;
+}
+
+function canBeMet(s: Session, m: SubGroupMember): boolean {
+  if (m.set !== null) return isMemberReady(s, m) || select(s, m.set).length > 0;
+  return podsOf(s, m.podSet).length > 0;
+}
+
+function podsOf(s: Session, podSet: number): number[] {
+  const active = countOf(s, SET_CELL.active, podSet);
+  const min = s.podSets.min[podSet]!;
+  const wanted = active >= min ? 1 : min - active;
+  const tasks: number[] = [];
+  for (const p of sortedPods(s, podSet)) {
+    if (!s.evicted.has(p)) continue;
+    tasks.push(p);
+    if (tasks.length === wanted) return tasks;
+  }
+  return active < min ? [] : tasks;
+}

@@ -1,0 +1,300 @@
+import { attemptJob } from '../actions/attemptJob.ts';
+import { type Need, needOf } from '../jobs/selectTasks.ts';
+import { nodeOf } from '../session/occupy.ts';
+import type { Session } from '../session/session.ts';
+import { evict, type Statement, undoTo } from '../statement.ts';
+import { createEligibility, divergingPair, type Eligibility, type VictimAction } from './eligibility.ts';
+import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
+import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
+import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
+import type { Unit } from './units.ts';
+import { addAmounts, afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
+
+/** One preemptor's search. */
+interface Search {
+  readonly st: Statement;
+  readonly action: VictimAction;
+  readonly job: number;
+  readonly tasks: readonly number[];
+  readonly need: Need;
+  readonly start: QueueAmounts;
+  readonly eligibility: Eligibility;
+  readonly walk: VictimWalk;
+  readonly counters: readonly SlotCounter[];
+  /** Units evicted so far, in victim order. */
+  readonly units: Unit[];
+  /** Statement length before the first eviction. */
+  readonly base: number;
+}
+
+/** A search that found an answer; the statement holds it. */
+export interface Solution {
+  /** Units that leave their place, in victim order. */
+  readonly units: readonly Unit[];
+  /** Queue sums before the first eviction. */
+  readonly start: QueueAmounts;
+}
+
+/**
+ * Finds victims for a job (spec 04 sections 10, 12): walks the units in victim order, evicting each in mind, until the
+ * counters say that the tasks may fit; then tries it for real with the placement code, lets everything stay that can, moves
+ * what has a place elsewhere, and checks the action's rule. On success the statement holds the evictions and placements; on
+ * failure it is as it was. `jobLimit`: most jobs that may take part.
+ */
+export function searchVictims(st: Statement, order: VictimOrder, action: VictimAction, job: number, tasks: readonly number[], jobLimit: number): Solution | null {
+  const s = st.session;
+  const need = needOf(s, tasks, s.minGpuMib, true);
+  const start = copyQueueAmounts(s);
+  const eligibility = createEligibility(s, action, job, need, start);
+  const search: Search = {
+    st,
+    action,
+    job,
+    tasks,
+    need,
+    start,
+    eligibility,
+    walk: createVictimWalk(s, order, eligibility, jobLimit),
+    counters: createSlotCounters(s, tasks),
+    units: [],
+    base: st.ops.length,
+  };
+  const solution = isSingle(search) ? searchSingle(search) : searchGang(search);
+  if (solution === null) undoTo(st, search.base);
+  return solution;
+}
+
+function isSingle(x: Search): boolean {
+  return x.tasks.length === 1;
+}
+
+function hasEnoughSlots(x: Search): boolean {
+  return x.counters.every((c) => c.total >= c.wanted);
+}
+
+/** Takes the next unit; false when there is none. */
+function takeUnit(x: Search): boolean {
+  const s = x.st.session;
+  const unit = popUnit(s, x.walk);
+  if (unit === null) return false;
+  s.search.unitsPopped++;
+  for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
+  x.units.push(unit);
+  for (const p of unit.pods) {
+    const n = nodeOf(s, p);
+    if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
+  }
+  afterEviction(s, x.walk, unit);
+  return true;
+}
+
+/**
+ * One task: a unit is worth a trial only where it makes room, so every trial is confined to the nodes of the latest unit
+ * (as in the reference's node-local search), and the first that holds is the answer.
+ */
+function searchSingle(x: Search): Solution | null {
+  const counter = x.counters[0]!;
+  if (counter.total > 0) {
+    const solution = tryHere(x, null);
+    if (solution !== null) return solution;
+  }
+  while (takeUnit(x)) {
+    const unit = x.units[x.units.length - 1]!;
+    const nodes = nodesOf(x, unit).filter((n) => counter.slots[n]! > 0);
+    for (const n of nodes) {
+      const solution = tryHere(x, Int32Array.of(n));
+      if (solution !== null) return solution;
+    }
+    if (nodes.length > 0 && x.units.length % HOPELESS_EVERY === 0 && isOverBudget(x)) return null;
+  }
+  return null;
+}
+
+/** How often a search that finds nothing asks whether it can find anything at all. */
+const HOPELESS_EVERY = 16;
+
+function nodesOf(x: Search, unit: Unit): number[] {
+  const s = x.st.session;
+  const nodes = new Set<number>();
+  for (const p of unit.pods) if (nodeOf(s, p) >= 0) nodes.add(nodeOf(s, p));
+  return [...nodes].sort((a, b) => a - b);
+}
+
+/**
+ * Several tasks: trials begin at the first prefix with enough slots. After the first failure the whole list is tried once;
+ * if even that leaves no room, nothing helps. Otherwise trials go on at growing distances.
+ */
+function searchGang(x: Search): Solution | null {
+  let step = 1;
+  let nextTrial = 0;
+  let isKnownPossible = false;
+  if (hasEnoughSlots(x)) {
+    const solution = tryHere(x, null);
+    if (solution !== null) return solution;
+  }
+  for (let more = takeUnit(x); more; ) {
+    const isDue = hasEnoughSlots(x) && x.units.length >= nextTrial;
+    if (isDue) {
+      const solution = tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
+      if (solution !== null) return solution;
+      if (isOverBudget(x)) return null;
+      if (!isKnownPossible) {
+        if (!isPossibleWithAll(x)) return null;
+        isKnownPossible = true;
+      }
+      nextTrial = x.units.length + step;
+      step *= 2;
+    }
+    more = takeUnit(x);
+    // The last prefix is always tried.
+    if (!more && !isDue && hasEnoughSlots(x)) return tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
+  }
+  return null;
+}
+
+/** Would the tasks fit if every candidate left? The units taken for the question are given back. */
+function isPossibleWithAll(x: Search): boolean {
+  const s = x.st.session;
+  const units = x.units.length;
+  const mark = x.st.ops.length;
+  const probe = createVictimWalk(s, x.walk.order, x.eligibility, x.walk.jobLimit);
+  for (let unit = popUnit(s, probe); unit !== null; unit = popUnit(s, probe)) {
+    for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
+    afterEviction(s, probe, unit);
+  }
+  const isPossible = attemptJob(x.st, x.job, x.tasks, SIMULATION) !== 'failed';
+  s.search.simulations++;
+  undoTo(x.st, mark);
+  x.units.length = units;
+  return isPossible;
+}
+
+/**
+ * The nodes with the fewest pods to evict per task placed, as many as are needed; null when every node with room is needed
+ * or the tasks differ.
+ */
+function cheapestNodes(x: Search): Int32Array | null {
+  if (x.counters.length !== 1) return null;
+  const c = x.counters[0]!;
+  if (c.total <= c.wanted) return null;
+  const s = x.st.session;
+  const cost = new Float64Array(c.slots.length);
+  const latest = new Int32Array(c.slots.length).fill(-1);
+  x.units.forEach((unit, index) => {
+    for (const p of unit.pods) {
+      const n = nodeOf(s, p);
+      if (n < 0) continue;
+      // A gang goes as a whole: its other pods are part of the price of each of its nodes.
+      cost[n] = cost[n]! + unit.pods.length;
+      latest[n] = index;
+    }
+  });
+  const open = Array.from(c.slots.keys()).filter((n) => c.slots[n]! > 0);
+  open.sort((a, b) => cost[a]! / c.slots[a]! - cost[b]! / c.slots[b]! || latest[a]! - latest[b]! || a - b);
+  let found = 0;
+  const chosen: number[] = [];
+  for (const n of open) {
+    if (found >= c.wanted) break;
+    chosen.push(n);
+    found += c.slots[n]!;
+  }
+  return Int32Array.from(chosen).sort();
+}
+
+/** Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not hold. */
+function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
+  const s = x.st.session;
+  const mark = x.st.ops.length;
+  s.search.simulations++;
+  if (attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) === 'failed') {
+    undoTo(x.st, mark);
+    return null;
+  }
+  const leaving = settle(x);
+  if (isValid(x, leaving)) return { units: leaving, start: x.start };
+  s.search.rejected++;
+  undoTo(x.st, mark);
+  return null;
+}
+
+/** Lets units stay, best protected first, then moves the others, best first; returns those that left their place. */
+function settle(x: Search): Unit[] {
+  const s = x.st.session;
+  const leaving: Unit[] = [];
+  for (let i = x.units.length - 1; i >= 0; i--) if (!keepInPlace(x.st, x.units[i]!)) leaving.unshift(x.units[i]!);
+  const jobs = new Set<number>();
+  for (let i = leaving.length - 1; i >= 0; i--) jobs.add(leaving[i]!.job);
+  for (const job of jobs) moveJob(x.st, job);
+  s.search.unitsLeaving += leaving.length;
+  return leaving;
+}
+
+function isValid(x: Search, leaving: readonly Unit[]): boolean {
+  const s = x.st.session;
+  switch (x.action) {
+    case 'consolidation':
+      return leaving.every((unit) => unit.pods.every((p) => !s.evicted.has(p)));
+    case 'reclaim':
+      return isFair(s, x.start, x.job, x.need, chunksOf(s, leaving));
+    case 'preempt':
+      return true;
+  }
+}
+
+/** What is taken for good, unit by unit; moved pods count only if the configuration says so (spec 04 section 6.1.1). */
+function chunksOf(s: Session, leaving: readonly Unit[]): Chunk[] {
+  const chunks: Chunk[] = [];
+  for (const unit of leaving) {
+    const pods = s.config.params.allowConsolidatingReclaim ? unit.pods.filter((p) => s.evicted.has(p)) : unit.pods;
+    if (pods.length === 0) continue;
+    const sum = new Float64Array(3);
+    addAmounts(s, sum, 0, { ...unit, pods }, 1);
+    chunks.push({ queue: s.jobs.queue[unit.job]!, amounts: [sum[0]!, sum[1]!, sum[2]!] });
+  }
+  return chunks;
+}
+
+/**
+ * Reclaim only: idle and leaving GPUs of the cluster and all that may be taken for good are less than what is asked for.
+ * Moving victims about makes no room, so no search can succeed (spec 04 section 12.4).
+ */
+function isOverBudget(x: Search): boolean {
+  if (x.action !== 'reclaim' || x.need.gpuMilli === 0) return false;
+  const s = x.st.session;
+  let room = 0;
+  // The ledgers as they were: what the units hold now is taken off again below.
+  for (let n = 0; n < s.state.sizes.nodes; n++) room += Math.max(0, freeGpus(s, n)) * 1000;
+  for (const unit of x.units) {
+    const sum = new Float64Array(3);
+    addAmounts(s, sum, 0, unit, 1);
+    room -= sum[2]!;
+  }
+  // Leaf queues below one diverging ancestor share its budget.
+  const budgets = new Map<number, number>();
+  const held = new Map<number, number>();
+  const own = s.jobs.queue[x.job]!;
+  for (let q = 0; q < s.queues.count; q++) {
+    if (x.walk.order.jobs[q] === undefined || x.eligibility.queueVerdict[q] !== 1) continue;
+    const [, side] = divergingPair(s, own, q);
+    budgets.set(side, gpuBudgetMilli(s, x.start, own, q, x.need, x.walk.order.largestGpuMilli));
+    held.set(side, (held.get(side) ?? 0) + x.start.allocated[3 * q + 2]!);
+  }
+  let budget = 0;
+  for (const [side, most] of budgets) budget += Math.min(most, held.get(side)!);
+  return room + budget < x.need.gpuMilli;
+}
+
+/** GPUs of a node that are idle or leaving, parts of shared devices counted generously. */
+function freeGpus(s: Session, n: number): number {
+  const { ledger: l, groups, facts } = s.state;
+  let gpus = l.idleGpu[n]! + l.releasingGpu[n]!;
+  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
+    if (groups.usedMib[g] === 0) continue;
+    gpus += Math.max(0, (facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]!) / facts.gpuMemoryMib[n]!);
+  }
+  for (let d = 0; d < s.dimNames.length; d++) {
+    const each = s.migGpusOfDim[d]!;
+    if (each > 0) gpus += each * (l.idleScalar[d * s.state.sizes.nodes + n]! + l.releasingScalar[d * s.state.sizes.nodes + n]!);
+  }
+  return gpus;
+}
