@@ -17,7 +17,11 @@ interface Run {
 function watch(): Promise<Run> {
   return new Promise((resolve) => {
     // A group of its own, so that the signal reaches npm and what it started, as Ctrl-C in a terminal does.
-    const child = spawn('npm', ['start', '--silent'], { cwd: join(import.meta.dirname, '..'), detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('npm', ['start', '--silent'], {
+      cwd: join(import.meta.dirname, '..'),
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     let isStopping = false;
     let wasKilled = false;
@@ -48,7 +52,9 @@ function watch(): Promise<Run> {
 
 const run = await watch();
 /** Most pods that a line of the output says are bound: "1,234 bound", "bound 1234", "pods bound: 1234". */
-const counts = [...run.output.matchAll(/([\d,]+) (?:pods )?bound|bound:? +([\d,]+)/gi)].map((m) => Number((m[1] ?? m[2] ?? '').replaceAll(',', '')));
+const counts = [...run.output.matchAll(/([\d,]+) (?:pods )?bound|bound:? +([\d,]+)/gi)].map((m) =>
+  Number((m[1] ?? m[2] ?? '').replaceAll(',', '')),
+);
 const bound = Math.max(0, ...counts);
 const checks: [string, boolean][] = [
   ['keeps running, or ends with code 0', !run.endedEarly || run.code === 0],

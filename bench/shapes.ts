@@ -38,11 +38,7 @@ interface JobOptions {
 const ONE_GPU: Readonly<Record<string, string>> = { 'nvidia.com/gpu': '1' };
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = {};
 
-export function benchNode(
-  index: number,
-  labels: Readonly<Record<string, string>> = {},
-  taints?: NonNullable<Node['spec']>['taints'],
-): Node {
+function benchNode(index: number, labels: Readonly<Record<string, string>> = {}, taints?: NonNullable<Node['spec']>['taints']): Node {
   const name = `node-${index}`;
   const allocatable = { cpu: '20000m', memory: '20G', pods: '110', 'nvidia.com/gpu': String(GPUS_PER_NODE) };
   return {

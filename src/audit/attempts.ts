@@ -1,7 +1,10 @@
 import type { Decision } from '../base/decisions.ts';
 
 /** A decision by names, as `kai decide` writes it down. Rows and UIDs are not needed; a UID that is there is compared. */
-export type AuditDecision = Pick<Decision, 'kind' | 'action' | 'pod' | 'podGroup' | 'node' | 'receivedType' | 'gpuCount' | 'gpuPortion' | 'gpuGroups' | 'details'> & {
+export type AuditDecision = Pick<
+  Decision,
+  'kind' | 'action' | 'pod' | 'podGroup' | 'node' | 'receivedType' | 'gpuCount' | 'gpuPortion' | 'gpuGroups' | 'details'
+> & {
   readonly podUid?: string;
 };
 
@@ -17,7 +20,15 @@ export interface Attempt {
 export const EVICTING_ACTIONS: ReadonlySet<string> = new Set(['reclaim', 'preempt', 'consolidation']);
 
 /**
- * Splits a cycle's decisions into attempts. In the evicting actions an attempt is all evictions for one pod group and the
+ * Decisions in the order of their actions. Binds may come later in a cycle than they were decided: until nothing can take
+ * them back any more.
+ */
+export function inActionOrder(decisions: readonly AuditDecision[], actions: readonly string[]): AuditDecision[] {
+  return [...decisions].sort((a, b) => actions.indexOf(a.action) - actions.indexOf(b.action));
+}
+
+/**
+ * Splits a cycle's decisions, which come in action order, into attempts. In the evicting actions an attempt is all evictions for one pod group and the
  * places that follow for it and its victims; elsewhere it is a run of decisions on one pod group.
  */
 export function splitAttempts(decisions: readonly AuditDecision[]): Attempt[] {

@@ -29,19 +29,19 @@ export interface Claims {
 
 /** Devices of an `AllocationResult`; shares of one device do not count. */
 export function devicesOf(allocation: unknown): Device[] {
-  return list(fields(fields(allocation)['devices'])['results'])
+  return list(fields(fields(allocation).devices).results)
     .map(fields)
-    .filter((r) => r['adminAccess'] !== true && text(r['shareID']) === '')
-    .map((r) => `${text(r['driver'])}/${text(r['pool'])}/${text(r['device'])}`);
+    .filter((r) => r.adminAccess !== true && text(r.shareID) === '')
+    .map((r) => `${text(r.driver)}/${text(r.pool)}/${text(r.device)}`);
 }
 
 function gpuCount(claim: OtherObject): number {
   let sum = 0;
-  for (const request of list(fields(fields(claim['spec'])['devices'])['requests']).map(fields)) {
-    const exactly = request['exactly'];
-    if (typeof exactly !== 'object' || exactly === null || !isGpuName(text(fields(exactly)['deviceClassName']))) continue;
-    const mode = text(fields(exactly)['allocationMode']) || 'ExactCount';
-    const count = fields(exactly)['count'];
+  for (const request of list(fields(fields(claim.spec).devices).requests).map(fields)) {
+    const exactly = request.exactly;
+    if (typeof exactly !== 'object' || exactly === null || !isGpuName(text(fields(exactly).deviceClassName))) continue;
+    const mode = text(fields(exactly).allocationMode) || 'ExactCount';
+    const count = fields(exactly).count;
     if (mode === 'All') sum += 1;
     else if (mode === 'ExactCount') sum += typeof count === 'number' && count > 0 ? count : 1;
   }
@@ -52,10 +52,12 @@ function gpuCount(claim: OtherObject): number {
 function classNames(objects: ClusterObjects): Map<string, string> {
   const out = new Map<string, string>();
   const age = (c: OtherObject): string => c.metadata.creationTimestamp ?? '';
-  const classes = [...objects.deviceClasses].sort((a, b) => (age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : a.metadata.name > b.metadata.name ? -1 : 1));
+  const classes = [...objects.deviceClasses].sort((a, b) =>
+    age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : a.metadata.name > b.metadata.name ? -1 : 1,
+  );
   for (const c of classes) {
     out.set(`${IMPLICIT_PREFIX}${c.metadata.name}`, c.metadata.name);
-    const explicit = text(fields(c['spec'])['extendedResourceName']);
+    const explicit = text(fields(c.spec).extendedResourceName);
     if (explicit !== '') out.set(explicit, c.metadata.name);
   }
   return out;
@@ -63,14 +65,14 @@ function classNames(objects: ClusterObjects): Map<string, string> {
 
 function sliceGpus(objects: ClusterObjects): Map<string, number> {
   const newest = new Map<string, number>();
-  const slices = objects.resourceSlices.map((s) => fields(s['spec'])).filter((s) => isGpuName(text(s['driver'])) && text(s['nodeName']) !== '');
-  const poolOf = (s: Fields): string => `${text(s['nodeName'])}/${text(s['driver'])}/${text(fields(s['pool'])['name'])}`;
-  const generationOf = (s: Fields): number => Number(fields(s['pool'])['generation'] ?? 0);
+  const slices = objects.resourceSlices.map((s) => fields(s.spec)).filter((s) => isGpuName(text(s.driver)) && text(s.nodeName) !== '');
+  const poolOf = (s: Fields): string => `${text(s.nodeName)}/${text(s.driver)}/${text(fields(s.pool).name)}`;
+  const generationOf = (s: Fields): number => Number(fields(s.pool).generation ?? 0);
   for (const s of slices) newest.set(poolOf(s), Math.max(newest.get(poolOf(s)) ?? 0, generationOf(s)));
   const out = new Map<string, number>();
   for (const s of slices) {
     if (generationOf(s) < newest.get(poolOf(s))!) continue;
-    out.set(text(s['nodeName']), (out.get(text(s['nodeName'])) ?? 0) + list(s['devices']).length);
+    out.set(text(s.nodeName), (out.get(text(s.nodeName)) ?? 0) + list(s.devices).length);
   }
   return out;
 }
@@ -85,16 +87,19 @@ const NOTHING: Claims = Object.freeze({
 
 /** Reads claims, slices and classes; nothing when the cluster does not serve them. */
 export function readClaims(objects: ClusterObjects, isDraServed: boolean): Claims {
-  if (!isDraServed || (objects.resourceClaims.length === 0 && objects.deviceClasses.length === 0 && objects.resourceSlices.length === 0)) return NOTHING;
+  if (!isDraServed || (objects.resourceClaims.length === 0 && objects.deviceClasses.length === 0 && objects.resourceSlices.length === 0))
+    return NOTHING;
   const byKey = new Map(objects.resourceClaims.map((c): [string, OtherObject] => [`${c.metadata.namespace ?? ''}/${c.metadata.name}`, c]));
   const byPod = new Map<string, string[]>();
   const devices = new Map<Device, string>();
   for (const [key, claim] of byKey) {
     const owner = claim.metadata.ownerReferences?.find((o) => o.kind === 'Pod')?.uid;
-    const consumer = list(fields(claim['status'])['reservedFor']).map(fields).find((c) => c['resource'] === 'pods');
-    const uid = owner ?? text(consumer?.['uid']);
+    const consumer = list(fields(claim.status).reservedFor)
+      .map(fields)
+      .find((c) => c.resource === 'pods');
+    const uid = owner ?? text(consumer?.uid);
     if (uid !== '') byPod.set(uid, [...(byPod.get(uid) ?? []), key]);
-    for (const device of devicesOf(fields(claim['status'])['allocation'])) devices.set(device, key);
+    for (const device of devicesOf(fields(claim.status).allocation)) devices.set(device, key);
   }
   const classOf = classNames(objects);
   const claimKey = (pod: Pod, entry: string): string => {
@@ -104,7 +109,9 @@ export function readClaims(objects: ClusterObjects, isDraServed: boolean): Claim
     return name === '' ? '' : `${pod.metadata.namespace ?? ''}/${name}`;
   };
   const gpusOf = (pod: Pod, others: ReadonlyMap<string, number>): number => {
-    const named = (pod.spec.resourceClaims ?? []).filter((c) => Boolean(c.resourceClaimName)).map((c) => `${pod.metadata.namespace ?? ''}/${c.resourceClaimName}`);
+    const named = (pod.spec.resourceClaims ?? [])
+      .filter((c) => Boolean(c.resourceClaimName))
+      .map((c) => `${pod.metadata.namespace ?? ''}/${c.resourceClaimName}`);
     let gpus = 0;
     for (const key of new Set([...named, ...(byPod.get(pod.metadata.uid ?? '') ?? [])])) {
       const claim = byKey.get(key);

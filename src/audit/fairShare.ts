@@ -46,7 +46,14 @@ interface Level {
 }
 
 /** Rounds of one priority (spec 02 section 7.3); gives what is left. */
-function rounds(siblings: readonly AuditQueue[], members: readonly number[], level: Level, amountLeft: number, r: number, kValue: number): number {
+function rounds(
+  siblings: readonly AuditQueue[],
+  members: readonly number[],
+  level: Level,
+  amountLeft: number,
+  r: number,
+  kValue: number,
+): number {
   const { wanted, share, leftover } = level;
   let remaining = amountLeft;
   for (;;) {

@@ -1,4 +1,4 @@
-import { isSatisfied, leavesOf, pathTo, titleOf, type GangNode } from './tree.ts';
+import { type GangNode, isSatisfied, leavesOf, pathTo, titleOf } from './tree.ts';
 import { type AuditJob, type AuditPod, isActive, isUsed } from './world.ts';
 
 /** A pod of the job that got a place, in the order of the decisions. */
@@ -58,7 +58,9 @@ function problemOfStep(tree: GangNode, before: Progress, steps: readonly Step[])
   const after: Progress = { active: new Map(before.active), waiting: new Map(before.waiting) };
   apply(after, steps);
   for (const leaf of new Set(steps.map((step) => step.leaf))) {
-    const short = pathTo(tree, leaf).reverse().find((node) => !isSatisfied(node, after.active));
+    const short = pathTo(tree, leaf)
+      .reverse()
+      .find((node) => !isSatisfied(node, after.active));
     if (short === undefined) continue;
     const what = short.members === null ? `${after.active.get(short.name) ?? 0} of ${short.need} pods` : `not ${short.need} of its members`;
     return { rule: 'partial-gang', message: `got ${steps.length} places, but ${titleOf(short)} has ${what}` };
@@ -68,7 +70,10 @@ function problemOfStep(tree: GangNode, before: Progress, steps: readonly Step[])
     const waiting = after.waiting.get(leaf.name) ?? 0;
     const firm = (after.active.get(leaf.name) ?? 0) - waiting;
     if (waiting > 0 && firm < leaf.need) {
-      return { rule: 'bound-while-waiting', message: `pods are bound while ${titleOf(leaf)} has ${waiting} waiting pods and ${firm} of ${leaf.need} others` };
+      return {
+        rule: 'bound-while-waiting',
+        message: `pods are bound while ${titleOf(leaf)} has ${waiting} waiting pods and ${firm} of ${leaf.need} others`,
+      };
     }
   }
   return null;

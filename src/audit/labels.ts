@@ -2,7 +2,7 @@ import type { LabelRequirement, LabelSelector, NodeSelectorTerm, Taint, Tolerati
 
 type Labels = Readonly<Record<string, string>>;
 
-function valueOf(labels: Labels, key: string): string | undefined {
+function labelOf(labels: Labels, key: string): string | undefined {
   return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
@@ -19,7 +19,7 @@ function isValid({ operator, values }: LabelRequirement, isForNodes: boolean): b
 }
 
 function holds({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
-  const value = valueOf(labels, key);
+  const value = labelOf(labels, key);
   if (operator === 'In') return value !== undefined && values.includes(value);
   if (operator === 'NotIn') return value === undefined || !values.includes(value);
   if (operator === 'Exists') return value !== undefined;
@@ -31,7 +31,7 @@ function holds({ key, operator, values = [] }: LabelRequirement, labels: Labels)
 /** An absent selector matches nothing, an empty one everything; a malformed one nothing. */
 export function selects(selector: LabelSelector | null | undefined, labels: Labels): boolean {
   if (selector === null || selector === undefined) return false;
-  const isEqual = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => valueOf(labels, key) === value);
+  const isEqual = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labelOf(labels, key) === value);
   return isEqual && (selector.matchExpressions ?? []).every((e) => isValid(e, false) && holds(e, labels));
 }
 

@@ -1,3 +1,4 @@
+import type { Findings } from './findings.ts';
 import type { AuditNode } from './nodes.ts';
 import { deviceMib } from './requests.ts';
 import type { AuditPod, World } from './world.ts';
@@ -22,6 +23,9 @@ export class NodeBook {
   /** MiB by GPU group. */
   readonly #groups = new Map<string, Account>();
   readonly ports = new Map<string, readonly Port[]>();
+  /** Pods of the running action: those that opened a GPU group, and how many came at all. */
+  readonly #openers: string[] = [];
+  #placed = 0;
 
   constructor(node: AuditNode) {
     this.node = node;
@@ -43,10 +47,16 @@ export class NodeBook {
     for (const group of pod.groups) this.#account(this.#groups, group)[field] += mib;
   }
 
-  /** The pod is on the node. */
+  /** The pod is on the node when the cycle begins. */
   hold(pod: AuditPod, amounts: ReadonlyMap<string, number>): void {
     this.#change(pod, amounts, 'held');
     this.#notePorts(pod);
+  }
+
+  /** The pod is bound here. */
+  assign(pod: AuditPod, amounts: ReadonlyMap<string, number>): void {
+    this.#placed++;
+    this.hold(pod, amounts);
   }
 
   /** A pod on the node leaves: it still holds everything. */
@@ -56,6 +66,7 @@ export class NodeBook {
 
   /** The pod gets its place once others have left. */
   promise(pod: AuditPod, amounts: ReadonlyMap<string, number>): void {
+    this.#placed++;
     this.#change(pod, amounts, 'waiting');
     this.#notePorts(pod);
   }
@@ -70,10 +81,27 @@ export class NodeBook {
     return account !== undefined && (account.held > 0 || account.waiting > 0);
   }
 
-  /** Free pod slots once everybody who leaves has left. */
-  freeSlots(): number {
+  /** The pod opens a GPU group here: its reservation pod will need a slot as well (spec 03 section 7.3 step 4). */
+  noteNewGroup(pod: AuditPod): void {
+    this.#openers.push(pod.key);
+  }
+
+  /**
+   * Called after each action. Only the first pod that opens a group can be told to have had two slots: the order inside the
+   * action is not known for sure.
+   */
+  checkSlots(findings: Findings): void {
     const { held, leaving, waiting } = this.#account(this.#accounts, 'pods');
-    return (this.node.allocatable.get('pods') ?? 0) - held + leaving - waiting;
+    const free = (this.node.allocatable.get('pods') ?? 0) - held + leaving - waiting + this.#placed;
+    if (this.#openers.length > 0 && free < 2) {
+      findings.add(
+        'node-overcommit',
+        `node ${this.node.name}`,
+        `${this.#openers.join(', ')} open GPU groups, but ${free} pod slots were free`,
+      );
+    }
+    this.#openers.length = 0;
+    this.#placed = 0;
   }
 
   /** What is over the node's amounts among the names in `asked`, now and later. */

@@ -1,7 +1,7 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import type { Node } from '../base/objects.ts';
 import type { SnapshotOptions } from '../base/snapshotView.ts';
-import { allocatableOf, type Amounts } from './requests.ts';
+import { type Amounts, allocatableOf } from './requests.ts';
 
 /** A node of the shard. */
 export interface AuditNode {
@@ -44,7 +44,9 @@ function gpuMemoryOf(label: string | undefined): number | null {
 function migOf(labels: Readonly<Record<string, string>>, allocatable: Amounts, enabledKey: string): AuditNode['mig'] {
   const label = labels[enabledKey];
   const isEnabled =
-    label !== undefined ? ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(label) : [...allocatable.keys()].some((name) => name.startsWith('nvidia.com/mig-'));
+    label !== undefined
+      ? ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(label)
+      : [...allocatable.keys()].some((name) => name.startsWith('nvidia.com/mig-'));
   if (!isEnabled) return 'no';
   const strategy = labels['nvidia.com/mig.strategy'];
   return strategy === 'single' || strategy === 'mixed' ? strategy : 'none';

@@ -8,7 +8,19 @@ import { type AuditNode, gpuMemoryRange, isInShard, readNodes } from './nodes.ts
 import { durationOf, type QueueUsage, readQueues, timeOf } from './queues.ts';
 import { acceptedGpuMilli, demandGpuMilli, migGpusOf, type PodRequest } from './requests.ts';
 import { leavesOf, readTree } from './tree.ts';
-import { add, type AuditJob, type AuditPod, type AuditQueue, isAllocated, isUsed, pluginArgument, type PodStatus, type Triple, upwards, type World } from './world.ts';
+import {
+  type AuditJob,
+  type AuditPod,
+  type AuditQueue,
+  add,
+  isAllocated,
+  isUsed,
+  type PodStatus,
+  pluginArgument,
+  type Triple,
+  upwards,
+  type World,
+} from './world.ts';
 
 /** What the cycle was run on. */
 export interface OpenInput {
@@ -45,6 +57,7 @@ export function openWorld(input: OpenInput): World {
     namespaces: new Map(objects.namespaces.map((n) => [n.metadata.name, n.metadata.labels ?? {}])),
     minGpuMib: minMib,
     maxGpuMib: maxMib,
+    placements: [],
     findings: new Findings(),
   };
   sumQueues(world);
@@ -119,7 +132,7 @@ function statusOf(pod: Pod, isBinding: boolean, nowMs: number, thresholdMs: numb
       return nowMs - deletionMs > thresholdMs ? 'stuck' : 'releasing';
     case 'Pending':
       if (isDeleting) return 'releasing';
-      if (Boolean(pod.spec.nodeName)) return 'bound';
+      if (pod.spec.nodeName) return 'bound';
       if (isBinding) return 'binding';
       return (pod.spec.schedulingGates ?? []).length > 0 ? 'gated' : 'pending';
     case 'Succeeded':
@@ -137,8 +150,15 @@ function labelledGroups(pod: Pod): string[] {
   return [...new Set(all.filter((group) => group !== ''))];
 }
 
-function readPods(input: OpenInput, nodes: ReadonlyMap<string, AuditNode>, jobs: ReadonlyMap<string, JobDraft>, claims: Claims): Map<string, AuditPod> {
-  const requests = new Map(input.objects.bindRequests.map((r): [string, BindRequest] => [`${r.metadata.namespace ?? ''}/${r.spec?.podName ?? ''}`, r]));
+function readPods(
+  input: OpenInput,
+  nodes: ReadonlyMap<string, AuditNode>,
+  jobs: ReadonlyMap<string, JobDraft>,
+  claims: Claims,
+): Map<string, AuditPod> {
+  const requests = new Map(
+    input.objects.bindRequests.map((r): [string, BindRequest] => [`${r.metadata.namespace ?? ''}/${r.spec?.podName ?? ''}`, r]),
+  );
   const out = new Map<string, AuditPod>();
   for (const pod of input.objects.pods) {
     if (pod.status?.phase === 'Failed') continue;

@@ -48,19 +48,24 @@ export class Presences {
     };
     for (const term of requiredAntiTerms(pod)) {
       const found = this.#all.find((p) => p.pod !== pod && isSameDomain(term, p.node) && speaksOf(world, term, pod, p.pod));
-      if (found !== undefined) world.findings.add('pod-anti-affinity', object, `on ${node.name} beside ${found.pod.key}, from which it must keep away`);
+      if (found !== undefined)
+        world.findings.add('pod-anti-affinity', object, `on ${node.name} beside ${found.pod.key}, from which it must keep away`);
     }
     for (const holder of this.#antiHolders) {
       if (holder.pod === pod) continue;
-      const isKept = requiredAntiTerms(holder.pod).every((term) => !isSameDomain(term, holder.node) || !speaksOf(world, term, holder.pod, pod));
+      const isKept = requiredAntiTerms(holder.pod).every(
+        (term) => !isSameDomain(term, holder.node) || !speaksOf(world, term, holder.pod, pod),
+      );
       if (!isKept) world.findings.add('pod-anti-affinity', object, `on ${node.name} beside ${holder.pod.key}, which keeps away from it`);
     }
     const terms = requiredTerms(pod);
     if (terms.length === 0) return;
     const wanted = this.#all.filter((p) => p.pod !== pod && terms.every((term) => speaksOf(world, term, pod, p.pod)));
     if (terms.every((term) => wanted.some((p) => isSameDomain(term, p.node)))) return;
-    // The first of a group may start it, where the node has all topology keys.
-    const isFirst = wanted.length === 0 && terms.every((term) => speaksOf(world, term, pod, pod) && node.labels[term.topologyKey] !== undefined);
+    // The first of a group may start it, where the node has all topology keys; others of this cycle may have come after it.
+    const isFirst =
+      wanted.every((p) => p.pod.isPlaced) &&
+      terms.every((term) => speaksOf(world, term, pod, pod) && node.labels[term.topologyKey] !== undefined);
     if (!isFirst) world.findings.add('pod-affinity', object, `on ${node.name} where nobody is that it must be with`);
   }
 }

@@ -1,5 +1,5 @@
 import { isTolerated, termSelects } from './labels.ts';
-import { type NodeBook, hostPorts } from './nodeBooks.ts';
+import { hostPorts, type NodeBook } from './nodeBooks.ts';
 import type { AuditNode } from './nodes.ts';
 import { devicePortion } from './requests.ts';
 import { type AuditPod, hasPlugin, type World } from './world.ts';
@@ -17,11 +17,15 @@ export function checkPredicates(world: World, pod: AuditPod, book: NodeBook): vo
   const { spec } = pod.pod;
   for (const taint of node.node.spec?.taints ?? []) {
     if (taint.effect !== 'NoSchedule' && taint.effect !== 'NoExecute') continue;
-    if (!isTolerated(taint, spec.tolerations ?? [])) findings.add('node-taint', object, `on node ${node.name}, whose taint ${taint.key} it does not tolerate`);
+    if (!isTolerated(taint, spec.tolerations ?? []))
+      findings.add('node-taint', object, `on node ${node.name}, whose taint ${taint.key} it does not tolerate`);
   }
-  const isSelected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => Object.hasOwn(node.labels, key) && node.labels[key] === value);
+  const isSelected = Object.entries(spec.nodeSelector ?? {}).every(
+    ([key, value]) => Object.hasOwn(node.labels, key) && node.labels[key] === value,
+  );
   const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const isWanted = required === null || required === undefined || (required.nodeSelectorTerms ?? []).some((t) => termSelects(t, node.labels, node.name));
+  const isWanted =
+    required === null || required === undefined || (required.nodeSelectorTerms ?? []).some((t) => termSelects(t, node.labels, node.name));
   if (!isSelected || !isWanted) findings.add('node-affinity', object, `on node ${node.name}, which its selector or node affinity excludes`);
   const kind = kindProblem(world, pod, node);
   if (kind !== null) findings.add('node-kind', object, `on node ${node.name}: ${kind}`);
@@ -32,7 +36,11 @@ export function checkPredicates(world: World, pod: AuditPod, book: NodeBook): vo
 function kindProblem(world: World, pod: AuditPod, node: AuditNode): string | null {
   const { request: r, claimGpus } = pod;
   if (r.isLegacyMig) return 'pods with a MIG annotation cannot be placed';
-  const isGpuTask = r.wholeGpus > 0 || claimGpus > 0 || r.kind === 'mig' || (r.kind === 'shared' && (r.memoryMib > 0 || Math.floor(r.portion * 100 + 0.5) > 0));
+  const isGpuTask =
+    r.wholeGpus > 0 ||
+    claimGpus > 0 ||
+    r.kind === 'mig' ||
+    (r.kind === 'shared' && (r.memoryMib > 0 || Math.floor(r.portion * 100 + 0.5) > 0));
   if (world.config.params.restrictSchedulingNodes) {
     if (isGpuTask && !node.isGpuWorker) return 'it is no GPU worker';
     if (!isGpuTask && !node.isCpuWorker) return 'it is no CPU worker';
@@ -50,7 +58,9 @@ function kindProblem(world: World, pod: AuditPod, node: AuditNode): string | nul
 function checkPorts(world: World, pod: AuditPod, book: NodeBook): void {
   for (const wanted of hostPorts(pod)) {
     for (const [owner, ports] of book.ports) {
-      const isTaken = owner !== pod.key && ports.some((p) => p.port === wanted.port && (p.ip === wanted.ip || p.ip === '0.0.0.0' || wanted.ip === '0.0.0.0'));
+      const isTaken =
+        owner !== pod.key &&
+        ports.some((p) => p.port === wanted.port && (p.ip === wanted.ip || p.ip === '0.0.0.0' || wanted.ip === '0.0.0.0'));
       if (isTaken) world.findings.add('host-port', `pod ${pod.key}`, `on node ${book.node.name}, where ${owner} has ${wanted.port}`);
     }
   }

@@ -133,7 +133,7 @@ export function readRequest(pod: Pod): PodRequest {
       milliCpu,
       memoryBytes,
       others: plain,
-      devices: count >= 1 ? count : 1,
+      devices: Number.isNaN(count) ? 1 : Math.max(1, count),
       portion,
       memoryMib: usesMemory ? memoryMib : 0,
     };

@@ -15,7 +15,8 @@ export type Counts = ReadonlyMap<string, number>;
 export function readTree(group: PodGroup): GangNode | null {
   const { subGroups, minMember, minSubGroup } = group.spec ?? {};
   const list = subGroups ?? [];
-  if (list.length === 0) return { name: '', need: atLeastZero(minSubGroup, 1), members: [{ name: 'default', need: atLeastZero(minMember, 1), members: null }] };
+  if (list.length === 0)
+    return { name: '', need: atLeastZero(minSubGroup, 1), members: [{ name: 'default', need: atLeastZero(minMember, 1), members: null }] };
   const names = new Set(list.map((g) => g.name));
   if (names.size < list.length || list.some((g) => parentOf(g) !== '' && !names.has(parentOf(g)))) return null;
   let reached = 0;
@@ -25,7 +26,9 @@ export function readTree(group: PodGroup): GangNode | null {
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((g) => {
         reached++;
-        return list.some((child) => parentOf(child) === g.name) ? build(g.name, g.minSubGroup) : { name: g.name, need: atLeastZero(g.minMember, 0), members: null };
+        return list.some((child) => parentOf(child) === g.name)
+          ? build(g.name, g.minSubGroup)
+          : { name: g.name, need: atLeastZero(g.minMember, 0), members: null };
       });
     return { name, need: atLeastZero(need, members.length), members };
   };

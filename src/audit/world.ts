@@ -119,6 +119,8 @@ export interface World {
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
   readonly minGpuMib: number;
   readonly maxGpuMib: number;
+  /** Pods that got a place, in the order of their decisions. */
+  readonly placements: AuditPod[];
   readonly findings: Findings;
 }
 

@@ -1,5 +1,5 @@
 import { SignatureFlag } from '../base/codes.ts';
-import { evictTask, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
+import { evictTask, nodeOf, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
 import type { Session } from './session/session.ts';
 import { Status } from './session/status.ts';
 import { mark, rollback, seal } from './state/journal.ts';
@@ -49,9 +49,13 @@ function marks(s: Session, podRow: number, node: number): Marks {
   return { podRow, node, journalMark: mark(s.journal), draMark: s.dra.mark() };
 }
 
-/** Places a task, creating groups for names the node does not have. False, with nothing changed, when claims fail. */
+/**
+ * Places a task, creating groups for names the node does not have. False, with nothing changed, when claims fail. A task
+ * that was evicted in mind and comes to its own node and devices again simply stays (spec 03 section 5.1).
+ */
 export function place(st: Statement, podRow: number, node: number, status: 2 | 3, groupNames: readonly string[]): boolean {
   const s = st.session;
+  if (s.evicted.has(podRow) && nodeOf(s, podRow) === node && holdsGroups(s, podRow, groupNames)) return restore(st, podRow, node);
   const at = marks(s, podRow, node);
   const oldGroups = s.tasks.groups.get(podRow);
   const groups = groupNames.map((name) => groupNumber(s, node, name));
@@ -63,6 +67,11 @@ export function place(st: Statement, podRow: number, node: number, status: 2 | 3
   s.evicted.delete(podRow);
   st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom });
   return true;
+}
+
+function holdsGroups(s: Session, podRow: number, groupNames: readonly string[]): boolean {
+  const held = s.tasks.groups.get(podRow) ?? [];
+  return held.length === groupNames.length && held.every((g, i) => s.groupNames[g] === groupNames[i]);
 }
 
 function groupNumber(s: Session, node: number, name: string): number {

@@ -10,7 +10,7 @@ import { seededRandom, shuffled } from '../support/draw.ts';
 import { auditDecisions } from '../support/ledger.ts';
 import { CLUSTER_NOW_MS } from '../support/randomCluster.ts';
 
-export const ALLOCATE: SchedulerConfig = loadConfig({ actions: ['allocate'] }).config;
+const ALLOCATE: SchedulerConfig = loadConfig({ actions: ['allocate'] }).config;
 
 export function snapshotOf(objects: ClusterObjects): SnapshotView {
   const writer = createSnapshotWriter(DEFAULT_SNAPSHOT_OPTIONS);
@@ -19,7 +19,7 @@ export function snapshotOf(objects: ClusterObjects): SnapshotView {
 }
 
 /** All lists in another order, drawn from the seed. */
-export function permuted(objects: ClusterObjects, seed: number): ClusterObjects {
+function permuted(objects: ClusterObjects, seed: number): ClusterObjects {
   const random = seededRandom(seed);
   return Object.fromEntries(LIST_NAMES.map((list) => [list, shuffled<unknown>(objects[list], random)])) as unknown as ClusterObjects;
 }
@@ -31,7 +31,7 @@ export function exactText(result: CycleResult): string {
 }
 
 /** The result by names: must be the same for any order of the objects. Decisions in their order, reports sorted by name. */
-export function namedText(result: CycleResult, view: SnapshotView): string {
+function namedText(result: CycleResult, view: SnapshotView): string {
   const { podGroups, pods, texts } = view;
   const decisions = result.decisions.map(({ podRow: _p, podGroupRow: _g, nodeRow: _n, ...named }: Decision) => named);
   const jobs = result.report.jobs

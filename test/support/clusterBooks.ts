@@ -86,6 +86,6 @@ export class NodeBooks {
   }
 }
 
-export function isReservation(pod: Pod): boolean {
+function isReservation(pod: Pod): boolean {
   return pod.metadata.labels?.app === 'kai-resource-reservation';
 }

@@ -14,7 +14,7 @@ const SUFFIX: Readonly<Record<string, number>> = {
 };
 
 /** A plain reading of quantities, exact for what tests write. `scale` 1000 gives milli-units, rounded up. */
-export function amountOf(quantity: Quantity | undefined, scale = 1): number {
+function amountOf(quantity: Quantity | undefined, scale = 1): number {
   if (quantity === undefined) return 0;
   const match = /^([0-9.]+)([A-Za-z]*)$/.exec(String(quantity));
   const factor = SUFFIX[match?.[2] ?? '?'];

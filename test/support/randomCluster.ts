@@ -28,8 +28,8 @@ interface ClusterTapes {
   readonly foreign: readonly Tape[];
 }
 /** Most choices that one thing reads. */
-const TAPE_LENGTH = { nodes: 24, queues: 16, jobs: 200, foreign: 8 } as const;
-const MOST = { nodes: 8, queues: 8, jobs: 12, foreign: 3 } as const;
+const TAPE_LENGTH = { nodes: 24, queues: 24, jobs: 200, foreign: 8 } as const;
+const MOST = { nodes: 8, queues: 8, jobs: 16, foreign: 3 } as const;
 
 export function emptyObjects(): { [K in keyof ClusterObjects]: ClusterObjects[K][number][] } {
   return Object.fromEntries(LIST_NAMES.map((name) => [name, []])) as unknown as ReturnType<typeof emptyObjects>;
@@ -38,6 +38,8 @@ export function emptyObjects(): { [K in keyof ClusterObjects]: ClusterObjects[K]
 type PodState = 'pending' | 'running' | 'bound' | 'binding' | 'releasing' | 'stuck' | 'gated' | 'succeeded' | 'failedBinding' | 'leaving';
 /** States of the pods of a job by the job's kind; the first one is the simplest. */
 const STATES: readonly (readonly PodState[])[] = [
+  ['pending'],
+  ['pending'],
   ['pending'],
   ['pending'],
   ['running'],
@@ -237,7 +239,7 @@ function buildCluster(tapes: ClusterTapes): ClusterObjects {
 }
 
 /**
- * The cluster of a seed: 1–8 nodes, 1–8 queues, 0–12 jobs, 0–3 pods of other schedulers. The choices come from
+ * The cluster of a seed: 1–8 nodes, 1–8 queues, 0–16 jobs, 0–3 pods of other schedulers. The choices come from
  * `seededRandom(seed)`, in the order sizes, nodes, queues, jobs, foreign pods.
  */
 export function randomCluster(seed: number): ClusterObjects {

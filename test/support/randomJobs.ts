@@ -16,7 +16,7 @@ interface Tree {
 /** A gang without sub-groups: from elastic with nothing required to one that is a pod short. */
 function drawFlat(draw: Draw): Tree {
   const pods = draw.pick([1, 1, 2, 3, 4, 5]);
-  const minMember = draw.pick([undefined, pods, pods, 1, Math.max(pods - 1, 0), 0, pods + 1]);
+  const minMember = draw.pick([undefined, pods, pods, pods, 1, 1, Math.max(pods - 1, 0), Math.max(pods - 1, 0), 0, 0, undefined, pods + 1]);
   return { spec: minMember === undefined ? {} : { minMember }, members: Array<string>(pods).fill('') };
 }
 
@@ -45,7 +45,7 @@ export function drawJob(draw: Draw, index: number, tree: QueueTree): JobPlan {
   const { spec, members } = draw.chance(0.25) ? drawTree(draw) : drawFlat(draw);
   const everywhere = [...tree.queues.map((queue) => queue.metadata.name), 'no-such-queue'];
   const queue = draw.chance(0.05) ? draw.pick(everywhere) : draw.pick(tree.leaves.length > 0 ? tree.leaves : everywhere);
-  const priorityClassName = draw.pick(['train', 'train', 'build', 'inference', undefined, 'no-such-class']);
+  const priorityClassName = draw.pick(['train', 'train', 'train', 'build', 'inference', undefined, 'no-such-class']);
   const preemptibility = draw.pick([undefined, undefined, undefined, 'preemptible', 'non-preemptible']);
   return {
     members,

@@ -7,9 +7,9 @@ export const MIG_LARGE = 'nvidia.com/mig-3g.20gb';
 
 /** GPU side of a node: plain devices, MIG instances with strategy `mixed`, or whole devices under strategy `single`. */
 function drawGpus(draw: Draw, labels: Record<string, string>, allocatable: Record<string, string>): void {
-  const gpus = draw.pick([1, 2, 4, 8, 8, 0, 3, 6]);
-  const memory = draw.pick(['16384', '40960', '81559', '42949672960', undefined, 'unreadable']);
-  const kind = draw.pick(['plain', 'plain', 'plain', 'plain', 'plain', 'mixed', 'single']);
+  const gpus = draw.pick([1, 2, 4, 8, 8, 8, 4, 0, 3, 6]);
+  const memory = draw.pick(['16384', '40960', '81559', '81559', '42949672960', undefined, '40960', 'unreadable']);
+  const kind = draw.chance(0.2) ? draw.pick(['mixed', 'single']) : 'plain';
   if (memory !== undefined && gpus > 0) labels['nvidia.com/gpu.memory'] = memory;
   if (kind === 'mixed') {
     labels['nvidia.com/mig.strategy'] = 'mixed';
@@ -33,11 +33,8 @@ function drawTaints(draw: Draw): { key: string; value: string; effect: string }[
 }
 
 function drawConditions(draw: Draw): { type: string; status: string }[] {
-  const ready = {
-    type: 'Ready',
-    status: draw.pick(['True', 'True', 'True', 'True', 'True', 'True', 'True', 'True', 'True', 'False', 'Unknown']),
-  };
-  return draw.chance(0.05) ? [ready, { type: draw.pick(['MemoryPressure', 'DiskPressure', 'PIDPressure']), status: 'True' }] : [ready];
+  const ready = { type: 'Ready', status: draw.chance(0.06) ? draw.pick(['False', 'Unknown']) : 'True' };
+  return draw.chance(0.03) ? [ready, { type: draw.pick(['MemoryPressure', 'DiskPressure', 'PIDPressure']), status: 'True' }] : [ready];
 }
 
 /** A node with 0 to 8 GPUs or MIG instances, labels, taints, conditions; a few are cordoned or of another node pool. */
@@ -45,9 +42,9 @@ export function drawNode(draw: Draw, index: number): Node {
   const name = `node-${index}`;
   const labels: Record<string, string> = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': draw.pick(ZONES) };
   const allocatable: Record<string, string> = {
-    cpu: draw.pick(['16', '8', '4', '32', '2500m']),
+    cpu: draw.pick(['32', '16', '64', '8', '4', '2500m']),
     memory: draw.pick(['64Gi', '32Gi', '16G', '128Gi']),
-    pods: draw.pick(['110', '110', '20', '8', '4', '3']),
+    pods: draw.pick(['110', '110', '110', '20', '8', '5', '3']),
   };
   drawGpus(draw, labels, allocatable);
   if (draw.chance(0.25)) allocatable['example.com/nic'] = String(draw.int(1, 3));
@@ -57,7 +54,7 @@ export function drawNode(draw: Draw, index: number): Node {
   const conditions = drawConditions(draw);
   return {
     metadata: { name, uid: name, labels, creationTimestamp: '2026-01-01T00:00:00Z' },
-    spec: { ...(draw.chance(0.05) ? { unschedulable: true } : {}), ...(taints.length > 0 ? { taints } : {}) },
+    spec: { ...(draw.chance(0.03) ? { unschedulable: true } : {}), ...(taints.length > 0 ? { taints } : {}) },
     status: { allocatable, capacity: allocatable, conditions },
   };
 }

@@ -15,16 +15,26 @@ interface Accelerator {
 }
 
 function drawAccelerator(draw: Draw): Accelerator {
-  const kind = draw.pick(['whole', 'whole', 'whole', 'fraction', 'fraction', 'memory', 'cpu', 'mig'] as const);
+  const kind = draw.pick([
+    ...Array<'whole'>(4).fill('whole'),
+    ...Array<'fraction'>(4).fill('fraction'),
+    'memory',
+    'memory',
+    'cpu',
+    'mig',
+  ] as const);
   const devices: Record<string, string> = {};
   if ((kind === 'fraction' || kind === 'memory') && draw.chance(0.2)) devices['gpu-fraction-num-devices'] = String(draw.int(2, 3));
   switch (kind) {
     case 'whole':
-      return { requests: { 'nvidia.com/gpu': String(draw.pick([1, 1, 2, 4, 8])) }, annotations: {} };
+      return { requests: { 'nvidia.com/gpu': String(draw.pick([1, 1, 1, 1, 2, 2, 4, 8])) }, annotations: {} };
     case 'fraction':
       return { requests: {}, annotations: { ...devices, 'gpu-fraction': draw.pick(['0.5', '0.25', '0.3', '0.7', '0.333', '1']) } };
     case 'memory':
-      return { requests: {}, annotations: { ...devices, 'gpu-memory': draw.pick(['2000', '5000', '12000', '20000', '90000']) } };
+      return {
+        requests: {},
+        annotations: { ...devices, 'gpu-memory': draw.pick(['2000', '2000', '5000', '5000', '12000', '20000', '90000']) },
+      };
     case 'mig':
       return { requests: { [draw.pick([MIG_SMALL, MIG_LARGE])]: String(draw.int(1, 2)) }, annotations: {} };
     case 'cpu':
@@ -47,26 +57,12 @@ function drawContainers(draw: Draw, requests: Requests): Pick<Pod['spec'], 'cont
 
 /** Required and preferred inter-pod terms, by the label `app`. */
 function drawAffinity(draw: Draw, app: string): Pod['spec']['affinity'] {
-  const kind = draw.pick([
-    'none',
-    'none',
-    'none',
-    'none',
-    'none',
-    'none',
-    'none',
-    'spread',
-    'beside',
-    'node',
-    'notNode',
-    'prefer',
-  ] as const);
+  if (!draw.chance(0.2)) return undefined;
+  const kind = draw.pick(['spread', 'beside', 'node', 'notNode', 'prefer'] as const);
   const term = (value: string, topologyKey: string) => ({ labelSelector: { matchLabels: { app: value } }, topologyKey });
   const zone = 'topology.kubernetes.io/zone';
   const nodeTerm = (operator: string) => ({ matchExpressions: [{ key: zone, operator, values: [draw.pick(ZONES), draw.pick(ZONES)] }] });
   switch (kind) {
-    case 'none':
-      return undefined;
     case 'spread':
       return {
         podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term(app, draw.pick(['kubernetes.io/hostname', zone]))] },
@@ -99,18 +95,14 @@ export function drawTemplate(draw: Draw, app: string): PodTemplate {
   }
   const tolerations = [{ key: 'dedicated', operator: 'Exists' }];
   const affinity = drawAffinity(draw, app);
-  const nodeSelector = draw.pick<Record<string, string> | undefined>([
-    ...Array<undefined>(8).fill(undefined),
-    { 'topology.kubernetes.io/zone': draw.pick(ZONES) },
-    { disk: 'ssd' },
-  ]);
+  const nodeSelector: Record<string, string> = draw.chance(0.3) ? { disk: 'ssd' } : { 'topology.kubernetes.io/zone': draw.pick(ZONES) };
   return {
     annotations,
     spec: {
       schedulerName: 'kai-scheduler',
       ...containers,
       ...(draw.chance(0.25) ? { tolerations } : {}),
-      ...(nodeSelector === undefined ? {} : { nodeSelector }),
+      ...(draw.chance(0.12) ? { nodeSelector } : {}),
       ...(affinity === undefined ? {} : { affinity }),
       ...(draw.chance(0.04) ? { volumes: [{ name: 'settings', configMap: { name: draw.pick(['settings', 'missing']) } }] } : {}),
     },

@@ -12,29 +12,21 @@ export interface QueueTree {
 /** A queue below one of the earlier ones or at the top; quotas, limits and weights with the special values −1 and 0. */
 function drawQueue(draw: Draw, index: number, parents: readonly string[]): Queue {
   const parent = draw.pick(['', ...parents]);
-  const gpu = {
-    quota: draw.pick([-1, 1, 2, 4, 0, 0.5]),
-    limit: draw.pick([-1, -1, -1, 8, 4, 2, 0.5]),
-    overQuotaWeight: draw.pick([1, 0, 2, 3]),
-  };
-  const cpu = {
-    quota: draw.pick([-1, -1, 4000, 0]),
-    limit: draw.pick([-1, -1, -1, -1, 16000, 2500]),
-    overQuotaWeight: draw.pick([1, 1, 0, 2]),
-  };
-  const memory = {
-    quota: draw.pick([-1, -1, 32_000, 0]),
-    limit: draw.pick([-1, -1, -1, -1, 64_000]),
-    overQuotaWeight: draw.pick([1, 1, 0, 2]),
-  };
+  // Limits and quotas of a whole path of queues hold together, so each of them must be rare.
+  const limit = (values: readonly number[]): number => (draw.chance(0.12) ? draw.pick(values) : -1);
+  const quota = (values: readonly number[]): number => (draw.chance(0.4) ? draw.pick(values) : -1);
+  const weight = (): number => draw.pick([1, 1, 0, 2, 3]);
+  const gpu = { quota: quota([1, 2, 4, 8, 16, 0, 0.5]), limit: limit([8, 4, 2, 0.5]), overQuotaWeight: weight() };
+  const cpu = { quota: quota([16_000, 8000, 4000, 0]), limit: limit([16_000, 8000, 2500]), overQuotaWeight: weight() };
+  const memory = { quota: quota([64_000, 32_000, 0]), limit: limit([64_000, 8000]), overQuotaWeight: weight() };
   const priority = draw.pick([undefined, undefined, 100, 50, 200]);
   // A section that is left out is a limit of zero: nothing may run there.
-  const hasGpu = !draw.chance(0.04);
+  const hasGpu = !draw.chance(0.01);
   return {
     metadata: { name: `queue-${index}`, uid: `queue-${index}`, creationTimestamp: `2026-01-01T01:0${draw.int(0, 2)}:00Z` },
     spec: {
       ...(draw.chance(0.2) ? { displayName: `Queue ${index}` } : {}),
-      ...(parent === '' ? {} : { parentQueue: draw.chance(0.02) ? 'no-such-queue' : parent }),
+      ...(parent === '' ? {} : { parentQueue: draw.chance(0.01) ? 'no-such-queue' : parent }),
       ...(priority === undefined ? {} : { priority }),
       resources: hasGpu ? { gpu, cpu, memory } : { cpu, memory },
     },

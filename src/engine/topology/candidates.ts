@@ -4,7 +4,7 @@ import { type Area, areaOf, type NodeSet } from './area.ts';
 import { FREE, largestTaskCapacity } from './capacity.ts';
 import { type Demand, readDemand } from './demand.ts';
 import { ancestorAt, depthOf, type DomainTree, domainName, nodesOf } from './domainTree.ts';
-import { addErrors, capacityError, sumErrors, unknownLevel, unknownTopology, unsatisfied } from './fitErrors.ts';
+import { addErrors, capacityError, moreDomains, sumErrors, unknownLevel, unknownTopology, unsatisfied } from './fitErrors.ts';
 import { type Group, tiedDomains } from './group.ts';
 
 /** Where a group may be placed, best first (spec 06 section 5). */
@@ -33,6 +33,8 @@ interface Search {
   readonly tied: Uint8Array | null;
 }
 
+/** Domains that a job's message names: with thousands of hosts the pod group would outgrow the API server's limit. */
+const MAX_DOMAINS_TOLD = 256;
 const SCORE_STEP = 100_000;
 /** Ratio where something is asked for and nothing is free. */
 const NONE_FREE = 1000;
@@ -173,13 +175,16 @@ function isCandidate(q: Search, domain: number): boolean {
 function domainErrors(q: Search): JobErrorEntry[] {
   const { session: s, group, tree, area, demand, required } = q;
   const errors: JobErrorEntry[] = [];
+  let told = 0;
   for (let domain = 0; domain < tree.count; domain++) {
     if (tree.depth[domain] !== required || (q.tied !== null && q.tied[domain] !== 1)) continue;
+    if (++told > MAX_DOMAINS_TOLD) continue;
     const name = domainName(tree, domain);
     const isComputed = tree.depth[area.domain]! <= required && ancestorAt(tree, domain, tree.depth[area.domain]!) === area.domain;
     if (isComputed && demand.isComparable) errors.push(capacityError(group, name, capacityOf(q, domain), demand.count));
     else errors.push(...sumErrors(s, group, name, demand, q.free, isComputed ? domain * q.columns : -1));
   }
+  if (told > MAX_DOMAINS_TOLD) errors.push(moreDomains(told - MAX_DOMAINS_TOLD));
   return errors;
 }
 

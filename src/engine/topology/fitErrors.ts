@@ -8,17 +8,17 @@ import type { Group } from './group.ts';
 const SCHEDULING = 'PodSchedulingErrors';
 const DOMAIN = 'Not enough resources for the workload';
 
-/** Adds errors to a job; an equal one (reason, message, detail) is kept once. */
+/** Adds errors of one search, which are all different; what an earlier search of the job said as well is kept once. */
 export function addErrors(s: Session, job: number, errors: readonly JobErrorEntry[]): void {
-  const list = s.errors.job.get(job) ?? [];
-  s.errors.job.set(job, list);
+  const list = s.errors.job.get(job);
+  if (list === undefined) {
+    s.errors.job.set(job, [...errors]);
+    return;
+  }
   const keyOf = (e: JobErrorEntry): string => JSON.stringify([e.reason, e.message, e.detail, e.subGroup]);
   const seen = new Set(list.map(keyOf));
   for (const error of errors) {
-    const key = keyOf(error);
-    if (seen.has(key)) continue;
-    seen.add(key);
-    list.push(error);
+    if (!seen.has(keyOf(error))) list.push(error);
   }
 }
 
@@ -60,6 +60,12 @@ export function unsatisfied(s: Session, g: Group, tooSmall: { readonly tree: Dom
 export function capacityError(g: Group, domain: string, capacity: number, tasks: number): JobErrorEntry {
   const message = `node-group ${domain} can allocate only ${capacity} of ${tasks} required pods`;
   return entry(DOMAIN, message, detailOf(g, domain, message));
+}
+
+/** Stands for the domains that are not named one by one. */
+export function moreDomains(count: number): JobErrorEntry {
+  const message = `${count} more node-groups cannot allocate the required pods`;
+  return entry(DOMAIN, message, message);
 }
 
 /** Errors of a domain whose free sums are too small, one per resource; `at` = first of its columns in `free`, −1 = not computed. */

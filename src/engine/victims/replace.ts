@@ -1,14 +1,14 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { isFlat, isMemberReady, isMemberSatisfied, countSatisfied, rootOf } from '../jobs/gang.ts';
 import { orderMembers } from '../jobs/memberOrder.ts';
-import { needOf } from '../jobs/selectTasks.ts';
 import { sortedPods } from '../jobs/taskOrder.ts';
 import type { PlaceMode } from '../placement/placeTask.ts';
-import { findViolation } from '../queues/capacity.ts';
-import { countOf, nodeOf } from '../session/occupy.ts';
+import { UNLIMITED } from '../queues/fairShare.ts';
+import { countOf, nodeOf, queueCell } from '../session/occupy.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { restore, type Statement, undoTo } from '../statement.ts';
+import type { QueueAmounts } from './fairness.ts';
 import type { Unit } from './units.ts';
 
 /** A simulation over all nodes. */
@@ -18,17 +18,29 @@ export const SIMULATION: PlaceMode = Object.freeze({ pipelineOnly: true, nodes: 
  * Lets a unit stay where it is if it still fits there beside what was placed meanwhile, and its queue has room. All of its
  * pods or none.
  */
-export function keepInPlace(st: Statement, unit: Unit): boolean {
+export function keepInPlace(st: Statement, unit: Unit, start: QueueAmounts): boolean {
   const s = st.session;
   const mark = st.ops.length;
-  const need = needOf(s, unit.pods, s.maxGpuMib, false);
-  if (findViolation(s, unit.job, need) !== null) return false;
   for (const p of unit.pods) {
     if (!s.evicted.has(p)) continue;
     const node = nodeOf(s, p);
     if (!restore(st, p, node) || (node >= 0 && !holdsUp(s, node))) {
       undoTo(st, mark);
       return false;
+    }
+  }
+  if (hasRoomInQueues(s, unit.job, start)) return true;
+  undoTo(st, mark);
+  return false;
+}
+
+/** Limits hold at every level, or nobody uses more than before: a limit does not turn out what runs above it. */
+function hasRoomInQueues(s: Session, job: number, start: QueueAmounts): boolean {
+  for (let q = s.jobs.queue[job]!; q >= 0; q = s.queues.parent[q]!) {
+    for (let r = 0; r < 3; r++) {
+      const limit = s.queues.limit[3 * q + r]!;
+      const now = s.state.cells[queueCell(s, r, q)]!;
+      if (limit !== UNLIMITED && now > limit && now > start.allocated[3 * q + r]!) return false;
     }
   }
   return true;
@@ -49,22 +61,23 @@ function holdsUp(s: Session, n: number): boolean {
   return true;
 }
 
-/** Places what is left of a victim job elsewhere, step by step, as long as it fits (spec 04 section 5.6). */
+/** Places what is left of a victim job where it scores best, step by step, as long as it fits (spec 04 section 5.6). */
 export function moveJob(st: Statement, job: number): void {
-  const s = st.session;
-  for (;;) {
-    const tasks = evictedTasks(s, job);
-    if (tasks.length === 0) return;
-    const mark = st.ops.length;
-    if (attemptJob(st, job, tasks, SIMULATION) === 'failed') {
-      undoTo(st, mark);
-      return;
-    }
-  }
+  while (moveStep(st, job));
+}
+
+/** One step of `moveJob`: its missing gang or one surplus part. False when nothing is left or nothing fits. */
+export function moveStep(st: Statement, job: number): boolean {
+  const tasks = evictedTasks(st.session, job);
+  if (tasks.length === 0) return false;
+  const mark = st.ops.length;
+  if (attemptJob(st, job, tasks, SIMULATION) !== 'failed') return true;
+  undoTo(st, mark);
+  return false;
 }
 
 /** The next step of a job among its virtually evicted pods: missing gang members whole, then one growth step. */
-function evictedTasks(s: Session, job: number): number[] {
+export function evictedTasks(s: Session, job: number): number[] {
   if (isFlat(s, job)) return podsOf(s, s.jobs.firstSet[job]!);
   return select(s, rootOf(s, job));
 }

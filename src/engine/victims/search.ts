@@ -1,8 +1,10 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
-import { nodeOf } from '../session/occupy.ts';
+import { nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { evict, type Statement, undoTo } from '../statement.ts';
+import { Status } from '../session/status.ts';
+import { evict, restore, type Statement, undoTo } from '../statement.ts';
+import { placeThoseAhead } from './entitlement.ts';
 import { createEligibility, divergingPair, type Eligibility, type VictimAction } from './eligibility.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
@@ -19,7 +21,7 @@ interface Search {
   readonly need: Need;
   readonly start: QueueAmounts;
   readonly eligibility: Eligibility;
-  readonly walk: VictimWalk;
+  walk: VictimWalk;
   readonly counters: readonly SlotCounter[];
   /** Units evicted so far, in victim order. */
   readonly units: Unit[];
@@ -59,13 +61,29 @@ export function searchVictims(st: Statement, order: VictimOrder, action: VictimA
     units: [],
     base: st.ops.length,
   };
-  const solution = isSingle(search) ? searchSingle(search) : searchGang(search);
+  // R9: what fits without evicting anybody evicts nobody.
+  let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
+  if (solution === null && tasks.length === 1) {
+    solution = searchSingle(search);
+    if (solution === null) restart(search, order);
+  }
+  solution ??= searchGang(search);
   if (solution === null) undoTo(st, search.base);
   return solution;
 }
 
-function isSingle(x: Search): boolean {
-  return x.tasks.length === 1;
+/** Everything as before the first eviction. */
+function restart(x: Search, order: VictimOrder): void {
+  const s = x.st.session;
+  undoTo(x.st, x.base);
+  for (const unit of x.units) {
+    for (const p of unit.pods) {
+      const n = nodeOf(s, p);
+      if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
+    }
+  }
+  x.units.length = 0;
+  x.walk = createVictimWalk(s, order, x.eligibility, x.walk.jobLimit);
 }
 
 function hasEnoughSlots(x: Search): boolean {
@@ -94,10 +112,6 @@ function takeUnit(x: Search): boolean {
  */
 function searchSingle(x: Search): Solution | null {
   const counter = x.counters[0]!;
-  if (counter.total > 0) {
-    const solution = tryHere(x, null);
-    if (solution !== null) return solution;
-  }
   while (takeUnit(x)) {
     const unit = x.units[x.units.length - 1]!;
     const nodes = nodesOf(x, unit).filter((n) => counter.slots[n]! > 0);
@@ -128,10 +142,6 @@ function searchGang(x: Search): Solution | null {
   let step = 1;
   let nextTrial = 0;
   let isKnownPossible = false;
-  if (hasEnoughSlots(x)) {
-    const solution = tryHere(x, null);
-    if (solution !== null) return solution;
-  }
   for (let more = takeUnit(x); more; ) {
     const isDue = hasEnoughSlots(x) && x.units.length >= nextTrial;
     if (isDue) {
@@ -206,22 +216,52 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
   const s = x.st.session;
   const mark = x.st.ops.length;
   s.search.simulations++;
+  if (nodes !== null) restoreElsewhere(x, nodes);
+  if (x.action === 'reclaim') placeThoseAhead(x.st, x.job, x.need, x.units);
   if (attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) === 'failed') {
     undoTo(x.st, mark);
     return null;
   }
-  const leaving = settle(x);
-  if (isValid(x, leaving)) return { units: leaving, start: x.start };
-  s.search.rejected++;
+  const placed = x.st.ops.length;
+  for (const settle of [keepThenMove, moveByScore]) {
+    const leaving = settle(x);
+    if (isValid(x, leaving)) return { units: leaving, start: x.start };
+    s.search.rejected++;
+    undoTo(x.st, placed);
+    // Moving about what could stay only helps where everybody needs a place.
+    if (x.action === 'preempt') break;
+  }
   undoTo(x.st, mark);
   return null;
 }
 
+/** Units of jobs that have nothing on the nodes of a trial are no part of it. */
+function restoreElsewhere(x: Search, nodes: Int32Array): void {
+  const s = x.st.session;
+  const involved = new Set<number>();
+  for (const unit of x.units) if (unit.pods.some((p) => nodes.includes(nodeOf(s, p)))) involved.add(unit.job);
+  for (const unit of x.units) {
+    if (involved.has(unit.job)) continue;
+    for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
+  }
+}
+
+/** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
+function moveByScore(x: Search): Unit[] {
+  const s = x.st.session;
+  const jobs = new Set<number>();
+  for (let i = x.units.length - 1; i >= 0; i--) jobs.add(x.units[i]!.job);
+  for (const job of jobs) moveJob(x.st, job);
+  const leaving = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
+  s.search.unitsLeaving += leaving.length;
+  return leaving;
+}
+
 /** Lets units stay, best protected first, then moves the others, best first; returns those that left their place. */
-function settle(x: Search): Unit[] {
+function keepThenMove(x: Search): Unit[] {
   const s = x.st.session;
   const leaving: Unit[] = [];
-  for (let i = x.units.length - 1; i >= 0; i--) if (!keepInPlace(x.st, x.units[i]!)) leaving.unshift(x.units[i]!);
+  for (let i = x.units.length - 1; i >= 0; i--) if (!keepInPlace(x.st, x.units[i]!, x.start)) leaving.unshift(x.units[i]!);
   const jobs = new Set<number>();
   for (let i = leaving.length - 1; i >= 0; i--) jobs.add(leaving[i]!.job);
   for (const job of jobs) moveJob(x.st, job);

@@ -6,6 +6,25 @@ import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts
 import { ALLOCATED, isIn } from '../session/status.ts';
 import { SET_CELL } from '../state/layout.ts';
 
+/**
+ * Would the job still have its gang without the unit (spec 02 section 15.3 on the tree)? Pods that are leaving for other
+ * reasons count as used.
+ */
+export function staysWhole(s: Session, unit: Unit): boolean {
+  const taken = new Map<number, number>();
+  const count = (p: number): void => {
+    const set = s.tasks.podSet[p]!;
+    taken.set(set, (taken.get(set) ?? 0) + 1);
+  };
+  for (const p of unit.pods) count(p);
+  for (const p of s.evicted.keys()) if (s.podSets.job[s.tasks.podSet[p]!] === unit.job) count(p);
+  const isOk = (m: SubGroupMember): boolean => {
+    if (m.set !== null) return m.set.members.filter(isOk).length >= m.set.need;
+    return countOf(s, SET_CELL.used, m.podSet) - (taken.get(m.podSet) ?? 0) >= s.podSets.min[m.podSet]!;
+  };
+  return isOk({ name: '', set: rootOf(s, unit.job), podSet: -1 });
+}
+
 /** Pods of one job that are evicted together (spec 04 section 4.1). */
 export interface Unit {
   readonly job: number;

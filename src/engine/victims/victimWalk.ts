@@ -4,7 +4,7 @@ import { createQueueKeys, precedes, type QueueKeys, updateVictimKeys } from '../
 import { acceptedGpuMilli, nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { type Eligibility, holdsPods, isQueueEligible, Taking, takingOf } from './eligibility.ts';
-import { nextUnit, type Unit } from './units.ts';
+import { nextUnit, staysWhole, type Unit } from './units.ts';
 
 /**
  * Candidate jobs of an action per leaf queue, first to be evicted first (spec 04 section 4.2). Built once per action; only
@@ -186,7 +186,7 @@ function headOfLeaf(s: Session, w: VictimWalk, leaf: number): Unit | null {
     const job = isOwn ? own[0]! : next;
     if (job === undefined) return null;
     const unit = nextUnit(s, job);
-    if (unit !== null && !(unit.isCore && takingOf(s, w.eligibility, job) === Taking.surplusOnly)) return unit;
+    if (unit !== null && (takingOf(s, w.eligibility, job) === Taking.all || staysWhole(s, unit))) return unit;
     if (isOwn) own.shift();
     else w.cursor[leaf] = w.cursor[leaf]! + 1;
   }

@@ -1,0 +1,169 @@
+import type { SchedulerConfig } from '../base/config.ts';
+import type { QueueReport } from '../base/decisions.ts';
+import type { ClusterObjects, Pod } from '../base/objects.ts';
+import { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from '../base/snapshotView.ts';
+import { applyDecision, type Books, openBooks } from './apply.ts';
+import { type Attempt, type AuditDecision, EVICTING_ACTIONS, inActionOrder, splitAttempts } from './attempts.ts';
+import type { Finding } from './findings.ts';
+import { activePods, countPods, gangProblem } from './gangs.ts';
+import { openWorld } from './open.ts';
+import type { QueueUsage } from './queues.ts';
+import { checkReclaim, copySums } from './reclaimRules.ts';
+import { type PodRequest, readRequest } from './requests.ts';
+import { checkStale } from './staleRules.ts';
+import { evictionUnits } from './units.ts';
+import { checkVictims, type Outcome } from './victimRules.ts';
+import { type AuditJob, type AuditPod, hasPlugin, type World } from './world.ts';
+
+export type { AuditDecision } from './attempts.ts';
+export { type Finding, formatFinding, RULES, type RuleId } from './findings.ts';
+
+/** One cycle as it can be seen from outside. */
+export interface AuditInput {
+  /** The cluster that the cycle saw, before its decisions were carried out. */
+  readonly objects: ClusterObjects;
+  readonly config: SchedulerConfig;
+  readonly nowMs: number;
+  /** In the order of their commits. */
+  readonly decisions: readonly AuditDecision[];
+  /** With the report its queue sums are checked too. */
+  readonly report?: { readonly queues: readonly QueueReport[] };
+  /** Label keys and what the cluster serves; default as the scheduler's. */
+  readonly options?: SnapshotOptions;
+  /** Historical usage by queue name; absent = none. */
+  readonly usage?: ReadonlyMap<string, QueueUsage>;
+}
+
+/**
+ * Checks a cycle's decisions against the rules in `RULES`; empty when nothing is wrong. Own reading of objects, own books,
+ * no code of the engine. Objects that are malformed are read as far as they can be, as the scheduler does.
+ */
+export function auditCycle(input: AuditInput): Finding[] {
+  return createAuditor()(input);
+}
+
+/** The same for many cycles of one cluster: what a pod asks for is read once per object. */
+export function createAuditor(): (input: AuditInput) => Finding[] {
+  const requests = new WeakMap<Pod, PodRequest>();
+  const requestOf = (pod: Pod): PodRequest => {
+    let request = requests.get(pod);
+    if (request === undefined) {
+      request = readRequest(pod);
+      requests.set(pod, request);
+    }
+    return request;
+  };
+  return ({ objects, config, nowMs, decisions, report, options = DEFAULT_SNAPSHOT_OPTIONS, usage = new Map() }) => {
+    const world = openWorld({ objects, config, options, nowMs, usage, requestOf });
+    const books = openBooks(world);
+    const activeAtOpen = new Map([...world.jobs.values()].map((job) => [job, countPods(job, activePods)]));
+    for (const attempts of byAction(splitAttempts(inActionOrder(decisions, config.actions)))) {
+      const placed = attempts.flatMap((attempt) => replay(world, books, attempt));
+      checkAfterAction(world, books, placed);
+    }
+    checkGangs(world, activeAtOpen);
+    if (report !== undefined) checkReport(world, report.queues);
+    return [...world.findings.list];
+  };
+}
+
+function byAction(attempts: readonly Attempt[]): Attempt[][] {
+  const out: Attempt[][] = [];
+  for (const attempt of attempts) {
+    if (out.at(-1)?.[0]?.action === attempt.action) out.at(-1)!.push(attempt);
+    else out.push([attempt]);
+  }
+  return out;
+}
+
+/** Gives the pods that got a place. */
+function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
+  const isReclaim = attempt.action === 'reclaim';
+  const start = isReclaim ? copySums(world) : new Map();
+  const units = isReclaim ? unitNumbers(world, attempt) : new Map<AuditPod, number>();
+  const evicted: AuditPod[] = [];
+  const placed: AuditPod[] = [];
+  for (const decision of attempt.decisions) {
+    const pod = applyDecision(world, books, decision);
+    if (pod !== null) (decision.kind === 'evict' ? evicted : placed).push(pod);
+  }
+  if (EVICTING_ACTIONS.has(attempt.action)) {
+    const outcome = outcomeOf(world, attempt, evicted, placed);
+    if (outcome !== null && evicted.length > 0) {
+      checkVictims(world, outcome);
+      if (isReclaim) checkReclaim(world, outcome, start, units);
+    }
+  } else if (attempt.action === 'stalegangeviction') {
+    const isEvictorNamed = attempt.decisions.some((d) => d.details?.evictorPodGroup !== undefined);
+    for (const job of new Set(evicted.map((pod) => pod.job!))) {
+      checkStale(
+        world,
+        job,
+        evicted.filter((pod) => pod.job === job),
+        isEvictorNamed,
+      );
+    }
+  }
+  return placed;
+}
+
+/** What needs to know everybody whom the action placed, and what the next action sees. */
+function checkAfterAction(world: World, books: Books, placed: readonly AuditPod[]): void {
+  for (const pod of placed) books.presences.check(world, pod, pod.node!);
+  if (hasPlugin(world.config, 'predicates')) for (const book of books.byNode.values()) book.checkSlots(world.findings);
+  // The delay of a job that lost pods starts anew with the next action (spec 04 section 7.5).
+  for (const pod of world.pods.values()) if (pod.isEvicted && pod.job !== null) pod.job.lastEvictionMs = world.nowMs;
+}
+
+/** Places of jobs that lost nothing; what is left of the others is checked with their evictions. */
+function checkGangs(world: World, activeAtOpen: ReadonlyMap<AuditJob, Map<string, number>>): void {
+  for (const job of world.jobs.values()) {
+    const placed = world.placements.filter((pod) => pod.job === job && pod.leaf !== '');
+    if (job.tree === null || placed.length === 0 || job.pods.some((pod) => pod.isEvicted)) continue;
+    const steps = placed.map((pod) => ({ leaf: pod.leaf, isBound: pod.status === 'assigned' }));
+    const problem = gangProblem(job.tree, { active: activeAtOpen.get(job)!, waiting: new Map() }, steps);
+    if (problem !== null) world.findings.add(problem.rule, `pod group ${job.key}`, problem.message);
+  }
+}
+
+function outcomeOf(world: World, attempt: Attempt, evicted: readonly AuditPod[], placed: readonly AuditPod[]): Outcome | null {
+  const evictor = world.jobs.get(attempt.servedGroup);
+  if (evictor !== undefined) return { attempt, evictor, evicted, placed };
+  const who = attempt.servedGroup === '' ? 'no pod group' : `pod group ${attempt.servedGroup}, which is not in the shard`;
+  for (const pod of evicted) world.findings.add('wrong-evictor', `pod ${pod.key}`, `${attempt.action} evicted it for ${who}`);
+  return null;
+}
+
+/** Number of the unit of each pod of the jobs that lose pods. */
+function unitNumbers(world: World, attempt: Attempt): Map<AuditPod, number> {
+  const losers = new Set(
+    attempt.decisions
+      .filter((d) => d.kind === 'evict')
+      .flatMap((d): AuditJob[] => [world.jobs.get(d.podGroup)].filter((job) => job !== undefined)),
+  );
+  return new Map(
+    [...losers].flatMap((job) => evictionUnits(world, job).flatMap((unit, i) => unit.map((pod): [AuditPod, number] => [pod, i]))),
+  );
+}
+
+/** Fair shares as divided here, sums as they are after all decisions. */
+function checkReport(world: World, reports: readonly QueueReport[]): void {
+  for (const report of reports) {
+    const queue = world.queues.get(report.queue);
+    if (queue === undefined) {
+      world.findings.add('report-mismatch', `queue ${report.queue}`, 'reported, but not in the shard');
+      continue;
+    }
+    const shares = [report.fairShareMilliCpu, report.fairShareMemoryBytes, report.fairShareGpu * 1000];
+    const sums = [report.allocatedMilliCpu, report.allocatedMemoryBytes, report.allocatedGpu * 1000];
+    compare(world, report.queue, 'fair share', shares, queue.fairShare);
+    compare(world, report.queue, 'allocated', sums, queue.allocated);
+  }
+}
+
+function compare(world: World, queue: string, what: string, reported: readonly number[], own: readonly number[]): void {
+  // Reported GPUs are thousandths divided by 1000.
+  const isEqual = reported.every((amount, r) => Math.abs(amount - own[r]!) <= 1e-6 * Math.max(1, Math.abs(own[r]!)));
+  if (!isEqual)
+    world.findings.add('report-mismatch', `queue ${queue}`, `${what} is reported as ${reported.join('/')}, but is ${own.join('/')}`);
+}

@@ -1,0 +1,100 @@
+// The model twin: a cycle of the allocate action by the letter of the specification, on plain objects and with no regard to
+// speed. It shares no code with the engine.
+import type { SchedulerConfig } from '../../src/base/config.ts';
+import { formatPortion } from '../../src/base/formatNumber.ts';
+import type { ClusterObjects } from '../../src/base/objects.ts';
+import { addJobError, allocate, type Placement, type Session } from './allocate.ts';
+import { amountOf } from './amounts.ts';
+import { portionOn } from './ledger.ts';
+import { isShared } from './request.ts';
+import { countOf, isReady, tasksOf } from './subGroups.ts';
+import { notReadyText, podGroupText, podText, prefix } from './texts.ts';
+import { ACTIVE, type Job, type Triple } from './types.ts';
+import { openWorld, strayTasks } from './world.ts';
+
+export interface TwinDecision {
+  readonly kind: 'bind' | 'pipeline';
+  /** "namespace/name" */
+  readonly pod: string;
+  readonly podGroup: string;
+  readonly node: string;
+  readonly gpuCount: number;
+  /** Two decimals. */
+  readonly gpuPortion: string;
+  /** Existing groups by name; new ones "new#0", "new#1", … in the order of their making. */
+  readonly gpuGroups: readonly string[];
+}
+
+export interface TwinJobReport {
+  readonly state: 'unschedulable' | 'notReady';
+  readonly message: string;
+  readonly isConditionWanted: boolean;
+  /** Texts of the pods by "namespace/name". */
+  readonly pods: Readonly<Record<string, string>>;
+  /** The specification says what is reported, but not in which words. */
+  readonly isTextOpen: boolean;
+}
+
+export interface TwinResult {
+  readonly decisions: readonly TwinDecision[];
+  /** Pod groups that wait or are not complete, by "namespace/name". */
+  readonly jobs: ReadonlyMap<string, TwinJobReport>;
+  /** By queue: milli-CPU, bytes, milli-GPU. */
+  readonly fairShares: ReadonlyMap<string, Triple>;
+  readonly allocated: ReadonlyMap<string, Triple>;
+  /** Pod groups that started in this cycle. */
+  readonly started: ReadonlySet<string>;
+}
+
+function decisionOf({ kind, task, job, node, groups }: Placement): TwinDecision {
+  const { request, key } = task;
+  const isWhole = request.type === 'regular' && amountOf(request.amounts, 'gpu') > 0;
+  const portion = isShared(request) ? portionOn(request, node) : isWhole ? 1 : 0;
+  const gpuCount = isShared(request) || isWhole ? request.count : 0;
+  return { kind, pod: key, podGroup: job.key, node: node.name, gpuCount, gpuPortion: formatPortion(portion), gpuGroups: groups };
+}
+
+function reportOf(session: Session, job: Job): TwinJobReport | null {
+  const { world, state, fitErrors, jobErrors } = session;
+  const tasks = tasksOf(job);
+  const isTextOpen = job.isMalformed;
+  if (job.isMalformed) {
+    const pending = [...strayTasks(world, job)].filter((task) => state.tasks.get(task.key)!.status === 'pending');
+    return pending.length === 0 ? null : { state: 'unschedulable', message: '', isConditionWanted: true, pods: {}, isTextOpen };
+  }
+  if (countOf(state, tasks, ['pending', 'gated']) === 0) return null;
+  const isConditionWanted = countOf(state, tasks, ACTIVE) === 0;
+  if (!isReady(state, job.root)) return { state: 'notReady', message: notReadyText(job, state), isConditionWanted: false, pods: {}, isTextOpen };
+  const errors = jobErrors.get(job.key) ?? [];
+  const message = podGroupText(job, errors, world.config.params.detailedFitErrors);
+  const pods = tasks
+    .filter((task) => state.tasks.get(task.key)!.status === 'pending')
+    .map((task) => {
+      const own = fitErrors.get(task.key);
+      const text = own !== undefined ? prefix(job) + podText(own) : errors.length > 0 ? podGroupText(job, errors) : `${prefix(job)}Unable to schedule pod`;
+      return [task.key, text] as const;
+    });
+  return { state: 'unschedulable', message, isConditionWanted, pods: Object.fromEntries(pods), isTextOpen };
+}
+
+/** One cycle with the action allocate. The cluster must be in scope (scope.ts). */
+export function decide(objects: ClusterObjects, config: SchedulerConfig, nowMs: number): TwinResult {
+  const { world, state } = openWorld(objects, config, nowMs);
+  const session: Session = { world, state, placements: [], jobErrors: new Map(), fitErrors: new Map(), started: new Set(), newGroups: 0 };
+  for (const job of world.jobs) {
+    if (world.queues.has(job.queue)) continue;
+    addJobError(session, job, { reason: 'QueueDoesNotExist', message: `Queue '${job.queue}' does not exist` });
+  }
+  if (config.actions.includes('allocate')) allocate(session);
+  const reports = world.jobs.flatMap((job) => {
+    const report = reportOf(session, job);
+    return report === null ? [] : [[job.key, report] as const];
+  });
+  return {
+    decisions: session.placements.map(decisionOf),
+    jobs: new Map(reports),
+    fairShares: world.fairShare,
+    allocated: new Map([...session.state.queues].map(([name, ledger]) => [name, ledger.allocated])),
+    started: session.started,
+  };
+}
