@@ -1,11 +1,11 @@
-import type { AuditDecision } from './attempts.ts';
-import { EVICTING_ACTIONS } from './attempts.ts';
+import { type AuditDecision, EVICTING_ACTIONS, type TakenBack } from './attempts.ts';
 import { type Device, devicesOf } from './claims.ts';
 import { NodeBook, nodeAmounts } from './nodeBooks.ts';
 import type { AuditNode } from './nodes.ts';
 import { chargeQueues, queueAmounts } from './open.ts';
 import { Presences } from './podTerms.ts';
 import { checkPredicates } from './predicates.ts';
+import type { QueueSums } from './reclaimRules.ts';
 import { devicePortion } from './requests.ts';
 import { type AuditPod, hasPlugin, isAllocated, isLeafQueue, isUsed, upwards, type World } from './world.ts';
 
@@ -84,6 +84,7 @@ function evict(world: World, books: Books, decision: AuditDecision, pod: AuditPo
     if (decision.node !== (node?.name ?? decision.node))
       world.findings.add('unknown-object', object, `evicted from node ${decision.node}, but it is on ${node?.name}`);
     pod.isEvicted = true;
+    pod.leftNode = node;
     pod.status = 'releasing';
     if (node !== null) {
       books.byNode.get(node.name)!.leave(pod, nodeAmounts(world, pod));
@@ -137,7 +138,6 @@ function bookPlace(world: World, books: Books, decision: AuditDecision, pod: Aud
   checkDevices(world, books, decision, pod);
   books.presences.add(pod, node);
   chargeQueues(world, pod, node, 1);
-  checkBounds(world, pod, node);
 }
 
 /** Devices, portion and groups of the decision against the request (spec 03 sections 3.6, 9, 10). */
@@ -192,16 +192,48 @@ function checkDevices(world: World, books: Books, decision: AuditDecision, pod: 
   if (typeof extended === 'object' && extended !== null) take((extended as { readonly allocation?: unknown }).allocation, pod.key);
 }
 
-/** Limits and non-preemptible quotas of the queue and its ancestors, in the resources that the pod has (spec 02 section 13.1). */
-function checkBounds(world: World, pod: AuditPod, node: AuditNode): void {
-  const { job } = pod;
-  if (job === null || job.queue === null || pod.leaf === '' || !hasPlugin(world.config, 'proportion')) return;
+/** Binds that are taken back later hold their place, and their queues' amounts, until then. */
+export function holdTakenBack(world: World, taken: readonly TakenBack[]): void {
+  for (const { pod: key, node: name } of taken) {
+    const [pod, node] = [world.pods.get(key), world.nodes.get(name)];
+    if (pod === undefined || node === undefined || pod.status !== 'pending') {
+      world.findings.add('wrong-state', `pod ${key}`, 'its bind is said to be taken back, but it could not be bound');
+      continue;
+    }
+    pod.status = 'assigned';
+    pod.node = node;
+    chargeQueues(world, pod, node, 1);
+  }
+}
+
+/** Gives the pods whose binds the attempt takes back; they wait again. */
+export function takeBack(world: World, taken: readonly TakenBack[]): AuditPod[] {
+  return taken.flatMap(({ pod: key }) => {
+    const pod = world.pods.get(key);
+    if (pod === undefined || pod.status !== 'assigned' || pod.isPlaced || pod.node === null) return [];
+    chargeQueues(world, pod, pod.node, -1);
+    pod.leftNode = pod.node;
+    pod.node = null;
+    pod.status = 'pending';
+    return [pod];
+  });
+}
+
+/**
+ * Limits and non-preemptible quotas of the queue and its ancestors after a pod got a place, in the resources that it has
+ * (spec 02 section 13.1). `start`: sums before an evicting attempt; a queue above its limit may exchange pods as long as it
+ * does not grow.
+ */
+export function checkBounds(world: World, pod: AuditPod, start: QueueSums | null): void {
+  const { job, node } = pod;
+  if (job === null || job.queue === null || node === null || pod.leaf === '' || !hasPlugin(world.config, 'proportion')) return;
   const amounts = queueAmounts(world, pod, node);
   for (const queue of upwards(job.queue)) {
     amounts.forEach((amount, r) => {
       if (amount === 0) return;
       const what = ['milli-CPU', 'bytes', 'milli-GPU'][r];
-      if (queue.limit[r] !== -1 && queue.allocated[r]! > queue.limit[r]!) {
+      const before = start?.get(queue)?.allocated[r] ?? 0;
+      if (queue.limit[r] !== -1 && queue.allocated[r]! > Math.max(queue.limit[r]!, before)) {
         world.findings.add('queue-limit', `queue ${queue.name}`, `${queue.allocated[r]} of ${queue.limit[r]} ${what} after ${pod.key}`);
       }
       if (!job.isPreemptible && queue.quota[r] !== -1 && queue.nonPreemptible[r]! > queue.quota[r]!) {

@@ -1,11 +1,23 @@
 import type { Decision } from '../base/decisions.ts';
 
-/** A decision by names, as `kai decide` writes it down. Rows and UIDs are not needed; a UID that is there is compared. */
+/** A bind of this cycle that an evicting action took back before anybody saw it. */
+export interface TakenBack {
+  /** "namespace/name" */
+  readonly pod: string;
+  readonly node: string;
+}
+
+/**
+ * A decision by names, as `kai decide` writes it down. Rows and UIDs are not needed; a UID that is there is compared.
+ * `details.takenBack`: the binds that the attempt of this decision took back, in the order of eviction, on any one of its
+ * decisions. `details.evictorPodGroup` on a new place tells whom the attempt serves where the pod is not one of it.
+ */
 export type AuditDecision = Pick<
   Decision,
-  'kind' | 'action' | 'pod' | 'podGroup' | 'node' | 'receivedType' | 'gpuCount' | 'gpuPortion' | 'gpuGroups' | 'details'
+  'kind' | 'action' | 'pod' | 'podGroup' | 'node' | 'receivedType' | 'gpuCount' | 'gpuPortion' | 'gpuGroups'
 > & {
   readonly podUid?: string;
+  readonly details?: NonNullable<Decision['details']> & { readonly takenBack?: readonly TakenBack[] };
 };
 
 /** The decisions of one committed attempt. */
@@ -20,37 +32,35 @@ export interface Attempt {
 export const EVICTING_ACTIONS: ReadonlySet<string> = new Set(['reclaim', 'preempt', 'consolidation']);
 
 /**
- * Decisions in the order of their actions. Binds may come later in a cycle than they were decided: until nothing can take
- * them back any more.
+ * Splits a cycle's decisions into attempts, action by action in the configured order: binds may be handed out later than they
+ * were decided, when nothing can take them back any more. In the evicting actions an attempt is all that is done for one
+ * pod group; elsewhere it is all that one pod group gets or loses.
  */
-export function inActionOrder(decisions: readonly AuditDecision[], actions: readonly string[]): AuditDecision[] {
-  return [...decisions].sort((a, b) => actions.indexOf(a.action) - actions.indexOf(b.action));
+export function splitAttempts(decisions: readonly AuditDecision[], actions: readonly string[]): Attempt[] {
+  const ordered = [...decisions].sort((a, b) => actions.indexOf(a.action) - actions.indexOf(b.action));
+  const attempts = new Map<string, Attempt>();
+  /** Attempt that evicted a pod, by action and pod. */
+  const evictedBy = new Map<string, Attempt>();
+  let current: Attempt | undefined;
+  for (const decision of ordered) {
+    const { action, kind, pod, podGroup, details } = decision;
+    const served = EVICTING_ACTIONS.has(action)
+      ? (details?.evictorPodGroup ?? (kind === 'evict' ? '' : servedBy(decision, current, evictedBy.get(`${action} ${pod}`))))
+      : kind === 'evict'
+        ? ''
+        : podGroup;
+    const key = `${action} ${kind === 'evict' && served === '' ? podGroup : served}`;
+    current = attempts.get(key) ?? { action, servedGroup: served, decisions: [] };
+    attempts.set(key, current);
+    current.decisions.push(decision);
+    if (kind === 'evict') evictedBy.set(`${action} ${pod}`, current);
+  }
+  return [...attempts.values()];
 }
 
-/**
- * Splits a cycle's decisions, which come in action order, into attempts. In the evicting actions an attempt is all evictions for one pod group and the
- * places that follow for it and its victims; elsewhere it is a run of decisions on one pod group.
- */
-export function splitAttempts(decisions: readonly AuditDecision[]): Attempt[] {
-  const attempts: Attempt[] = [];
-  let victims = new Set<string>();
-  for (const decision of decisions) {
-    const { action, kind, podGroup } = decision;
-    const current = attempts.at(-1);
-    const isEvicting = EVICTING_ACTIONS.has(action);
-    const evictor = kind === 'evict' && isEvicting ? (decision.details?.evictorPodGroup ?? '') : '';
-    const served = kind === 'evict' ? (isEvicting ? evictor : '') : podGroup;
-    const isSame = isEvicting
-      ? kind === 'evict'
-        ? evictor === current?.servedGroup
-        : podGroup === current?.servedGroup || victims.has(podGroup)
-      : podGroup === current?.decisions[0]?.podGroup;
-    if (current !== undefined && current.action === action && isSame) current.decisions.push(decision);
-    else {
-      attempts.push({ action, servedGroup: served, decisions: [decision] });
-      victims = new Set();
-    }
-    if (kind === 'evict') victims.add(podGroup);
-  }
-  return attempts;
+/** A moved pod belongs to the attempt that evicted it, a waiting pod of a victim to the attempt that goes on; all others serve themselves. */
+function servedBy({ action, podGroup }: AuditDecision, current: Attempt | undefined, evictor: Attempt | undefined): string {
+  if (evictor !== undefined) return evictor.servedGroup;
+  const isVictim = current?.action === action && current.decisions.some((d) => d.kind === 'evict' && d.podGroup === podGroup);
+  return isVictim ? current!.servedGroup : podGroup;
 }

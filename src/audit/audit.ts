@@ -2,8 +2,8 @@ import type { SchedulerConfig } from '../base/config.ts';
 import type { QueueReport } from '../base/decisions.ts';
 import type { ClusterObjects, Pod } from '../base/objects.ts';
 import { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from '../base/snapshotView.ts';
-import { applyDecision, type Books, openBooks } from './apply.ts';
-import { type Attempt, type AuditDecision, EVICTING_ACTIONS, inActionOrder, splitAttempts } from './attempts.ts';
+import { applyDecision, type Books, checkBounds, holdTakenBack, openBooks, takeBack } from './apply.ts';
+import { type Attempt, type AuditDecision, EVICTING_ACTIONS, splitAttempts } from './attempts.ts';
 import type { Finding } from './findings.ts';
 import { activePods, countPods, gangProblem } from './gangs.ts';
 import { openWorld } from './open.ts';
@@ -57,7 +57,16 @@ export function createAuditor(): (input: AuditInput) => Finding[] {
     const world = openWorld({ objects, config, options, nowMs, usage, requestOf });
     const books = openBooks(world);
     const activeAtOpen = new Map([...world.jobs.values()].map((job) => [job, countPods(job, activePods)]));
-    for (const attempts of byAction(splitAttempts(inActionOrder(decisions, config.actions)))) {
+    let isHeld = false;
+    for (const attempts of byAction(splitAttempts(decisions, config.actions))) {
+      // What will be taken back is there from the end of allocate on.
+      if (!isHeld && attempts[0]!.action !== 'allocate') {
+        holdTakenBack(
+          world,
+          decisions.flatMap((d) => d.details?.takenBack ?? []),
+        );
+        isHeld = true;
+      }
       const placed = attempts.flatMap((attempt) => replay(world, books, attempt));
       checkAfterAction(world, books, placed);
     }
@@ -78,20 +87,27 @@ function byAction(attempts: readonly Attempt[]): Attempt[][] {
 
 /** Gives the pods that got a place. */
 function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
-  const isReclaim = attempt.action === 'reclaim';
-  const start = isReclaim ? copySums(world) : new Map();
-  const units = isReclaim ? unitNumbers(world, attempt) : new Map<AuditPod, number>();
+  const isEvicting = EVICTING_ACTIONS.has(attempt.action);
+  const start = isEvicting ? copySums(world) : null;
+  const units = attempt.action === 'reclaim' ? unitNumbers(world, attempt) : new Map<AuditPod, number>();
+  const takenBack = takeBack(
+    world,
+    attempt.decisions.flatMap((d) => d.details?.takenBack ?? []),
+  );
   const evicted: AuditPod[] = [];
   const placed: AuditPod[] = [];
   for (const decision of attempt.decisions) {
     const pod = applyDecision(world, books, decision);
-    if (pod !== null) (decision.kind === 'evict' ? evicted : placed).push(pod);
+    if (pod === null) continue;
+    (decision.kind === 'evict' ? evicted : placed).push(pod);
+    if (!isEvicting && decision.kind !== 'evict') checkBounds(world, pod, null);
   }
-  if (EVICTING_ACTIONS.has(attempt.action)) {
-    const outcome = outcomeOf(world, attempt, evicted, placed);
-    if (outcome !== null && evicted.length > 0) {
+  if (start !== null) {
+    for (const pod of placed) checkBounds(world, pod, start);
+    const outcome = outcomeOf(world, attempt, [...takenBack, ...evicted], placed);
+    if (outcome !== null && outcome.evicted.length > 0) {
       checkVictims(world, outcome);
-      if (isReclaim) checkReclaim(world, outcome, start, units);
+      if (attempt.action === 'reclaim') checkReclaim(world, outcome, start, units);
     }
   } else if (attempt.action === 'stalegangeviction') {
     const isEvictorNamed = attempt.decisions.some((d) => d.details?.evictorPodGroup !== undefined);
@@ -136,11 +152,11 @@ function outcomeOf(world: World, attempt: Attempt, evicted: readonly AuditPod[],
 
 /** Number of the unit of each pod of the jobs that lose pods. */
 function unitNumbers(world: World, attempt: Attempt): Map<AuditPod, number> {
-  const losers = new Set(
-    attempt.decisions
-      .filter((d) => d.kind === 'evict')
-      .flatMap((d): AuditJob[] => [world.jobs.get(d.podGroup)].filter((job) => job !== undefined)),
-  );
+  const pods = attempt.decisions.flatMap((d) => [
+    ...(d.kind === 'evict' ? [d.pod] : []),
+    ...(d.details?.takenBack ?? []).map((t) => t.pod),
+  ]);
+  const losers = new Set(pods.flatMap((key) => world.pods.get(key)?.job ?? []));
   return new Map(
     [...losers].flatMap((job) => evictionUnits(world, job).flatMap((unit, i) => unit.map((pod): [AuditPod, number] => [pod, i]))),
   );

@@ -179,13 +179,12 @@ function readPods(
       claimGpus: claims.gpusOf(pod, request.others),
       job,
       leaf: isMember ? leaf : '',
-      firstNode: node,
-      firstStatus: status,
       status,
       node,
       groups: request.kind !== 'shared' ? [] : chosen.length > 0 ? chosen : labelledGroups(pod),
       isPlaced: false,
       isEvicted: false,
+      leftNode: null,
     };
     out.set(key, record);
     if (isMember) job?.pods.push(record);

@@ -54,7 +54,7 @@ function divergingPair(a: AuditQueue, b: AuditQueue): readonly [AuditQueue, Audi
 }
 
 function amountsOn(world: World, pod: AuditPod): Triple {
-  return pod.firstNode === null ? ZERO : queueAmounts(world, pod, pod.firstNode);
+  return pod.leftNode === null ? ZERO : queueAmounts(world, pod, pod.leftNode);
 }
 
 /** Judges chunk by chunk, each before it is taken; gives what queues have left. */

@@ -8,7 +8,7 @@ import { type AuditJob, type AuditPod, type AuditQueue, hasPlugin, isActive, plu
 export interface Outcome {
   readonly attempt: Attempt;
   readonly evictor: AuditJob;
-  /** In the order of eviction. */
+  /** In the order of eviction; first the pods whose bind of this cycle is taken back. */
   readonly evicted: readonly AuditPod[];
   readonly placed: readonly AuditPod[];
 }
@@ -56,7 +56,8 @@ function checkMoves(world: World, { attempt, evicted }: Outcome): void {
   for (const pod of evicted) {
     const isCalledMoved = attempt.decisions.some((d) => d.kind === 'evict' && d.pod === pod.key && d.details?.isMoved === true);
     const object = `pod ${pod.key}`;
-    if (isCalledMoved !== isActive(pod.status))
+    // What was never bound is never evicted: there is nothing to be called moved.
+    if (pod.isEvicted && isCalledMoved !== isActive(pod.status))
       world.findings.add(
         'move-without-place',
         object,

@@ -48,9 +48,6 @@ export interface AuditPod {
   readonly job: AuditJob | null;
   /** Leaf of the job's tree, '' when it belongs to none. */
   readonly leaf: string;
-  /** Node of the shard that it is on when the cycle begins. */
-  readonly firstNode: AuditNode | null;
-  readonly firstStatus: PodStatus;
   status: PodStatus;
   /** Where it is, or is to be. */
   node: AuditNode | null;
@@ -59,6 +56,8 @@ export interface AuditPod {
   /** Decisions of this cycle. */
   isPlaced: boolean;
   isEvicted: boolean;
+  /** Node that it left in this cycle. */
+  leftNode: AuditNode | null;
 }
 
 export interface AuditJob {

@@ -5,10 +5,9 @@ import { requestOf } from '../../src/engine/session/occupy.ts';
 import type { Session } from '../../src/engine/session/session.ts';
 import { createStatement, type Statement, undoTo } from '../../src/engine/statement.ts';
 import { findCandidates } from '../../src/engine/topology/candidates.ts';
-import { slotsOf } from '../../src/engine/topology/capacity.ts';
+import { freeInto, slotsOf } from '../../src/engine/topology/capacity.ts';
 import { type DomainTree, ROOT } from '../../src/engine/topology/domainTree.ts';
 import { sumOver } from '../../src/engine/topology/tally.ts';
-import { freeInto } from '../../src/engine/topology/capacity.ts';
 import { type ClusterSpec, openCluster, type PodSpec, podRow } from './cluster.ts';
 
 const SHAPES: readonly Partial<PodSpec>[] = [
@@ -33,7 +32,12 @@ interface Draw {
 const anyShape = fc.nat({ max: SHAPES.length - 1 });
 const draws: fc.Arbitrary<Draw> = fc.record({
   machines: fc.array(
-    fc.record({ gpus: fc.integer({ min: 0, max: 4 }), milliCpu: fc.integer({ min: 200, max: 1500 }), pods: fc.integer({ min: 2, max: 9 }), rack: fc.nat({ max: 1 }) }),
+    fc.record({
+      gpus: fc.integer({ min: 0, max: 4 }),
+      milliCpu: fc.integer({ min: 200, max: 1500 }),
+      pods: fc.integer({ min: 2, max: 9 }),
+      rack: fc.nat({ max: 1 }),
+    }),
     { minLength: 1, maxLength: 3 },
   ),
   before: fc.array(fc.tuple(anyShape, fc.nat({ max: 2 })), { maxLength: 6 }),
@@ -50,7 +54,11 @@ function open(draw: Draw): { s: Session; st: Statement; tasks: number[] } {
     nodes: draw.machines.map((m, n) => ({ name: `n${n}`, labels: { rack: `r${m.rack}` }, ...m })),
     jobs: [
       { name: 'before', minMember: 1, pods: draw.before.map(([shape], k) => ({ name: `b-${k}`, ...SHAPES[shape]! })) },
-      { name: 'j', constraint: { topology: 'dc', requiredTopologyLevel: 'rack' }, pods: draw.tasks.map((shape, k) => ({ name: `t-${k}`, ...SHAPES[shape]! })) },
+      {
+        name: 'j',
+        constraint: { topology: 'dc', requiredTopologyLevel: 'rack' },
+        pods: draw.tasks.map((shape, k) => ({ name: `t-${k}`, ...SHAPES[shape]! })),
+      },
     ],
   };
   const s = openCluster(spec);
@@ -97,6 +105,15 @@ test('a node never has fewer slots than can be placed on it', () => {
     { seed: 11, numRuns: 400 },
   );
   expect(placedInAll).toBeGreaterThan(500);
+});
+
+test('the devices of one task are different ones', () => {
+  const shape = SHAPES.findIndex((s) => s.annotations?.['gpu-fraction-num-devices'] === '2');
+  const slots = (gpus: number): number => {
+    const { s, tasks } = open({ machines: [{ gpus, milliCpu: 1000, pods: 9, rack: 0 }], before: [], tasks: [shape] });
+    return slotsOf(s.state, requestOf(s, tasks[0]!), s.evaluator.delegatedDims, 0);
+  };
+  expect([1, 2, 3].map(slots)).toEqual([0, 2, 3]);
 });
 
 test('no rack is rejected that can take the tasks in some way', () => {

@@ -68,7 +68,10 @@ export function snapshot(spec: ClusterSpec): SnapshotView {
   const open = { quota: -1, limit: -1, overQuotaWeight: 1 };
   put('queues', { metadata: { name: 'q' }, spec: { resources: { cpu: open, memory: open, gpu: open } } });
   for (const [name, levels] of Object.entries(spec.topologies)) {
-    put('topologies', { metadata: { name }, spec: { levels: levels.map((level) => (typeof level === 'string' ? { nodeLabel: level } : level)) } });
+    put('topologies', {
+      metadata: { name },
+      spec: { levels: levels.map((level) => (typeof level === 'string' ? { nodeLabel: level } : level)) },
+    });
   }
   for (const n of spec.nodes) {
     const allocatable = { cpu: `${n.milliCpu ?? 64_000}m`, memory: '256Gi', pods: String(n.pods ?? 110), 'nvidia.com/gpu': String(n.gpus) };
@@ -139,7 +142,12 @@ export function allocate(spec: ClusterSpec): Outcome {
     placed: Object.fromEntries(
       decisions.flatMap((d) =>
         d.kind === 'bind' || d.kind === 'pipeline'
-          ? [[short(view.pods.keyText[d.podRow]!), (d.kind === 'pipeline' ? '~' : '') + view.texts.get(view.nodes.nameText[d.nodeRow]!)] as const]
+          ? [
+              [
+                short(view.pods.keyText[d.podRow]!),
+                (d.kind === 'pipeline' ? '~' : '') + view.texts.get(view.nodes.nameText[d.nodeRow]!),
+              ] as const,
+            ]
           : [],
       ),
     ),

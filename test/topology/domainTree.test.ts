@@ -87,7 +87,8 @@ describe('domain tree', () => {
         const plain = areaOf(tree, { nodes, tree: null, domain: 0 }, stop);
         expect({ ...whole, nodes: [...whole.nodes] }).toEqual({ ...plain, nodes: [...plain.nodes] });
         for (let below = 0; below < tree.count; below++) {
-          if (tree.depth[below]! < tree.depth[whole.domain]! || ancestorAt(tree, below, tree.depth[whole.domain]!) !== whole.domain) continue;
+          if (tree.depth[below]! < tree.depth[whole.domain]! || ancestorAt(tree, below, tree.depth[whole.domain]!) !== whole.domain)
+            continue;
           const set = nodeSetOf(tree, whole, below);
           expect([...set.nodes]).toEqual([...nodesOf(tree, below)].filter((n) => nodes.includes(n)));
           if (set.tree !== null) expect(set.nodes.length).toBe(tree.size[below]);

@@ -130,16 +130,23 @@ describe('worked examples', () => {
       { name: 'n1', labels: { rack: 'r1' }, gpus: 0, milliCpu: 3200 },
       { name: 'n2', labels: { rack: 'r2' }, gpus: 0, milliCpu: 3100 },
     ];
-    const job = { name: 'j', constraint: { topology: 'dc', requiredTopologyLevel: 'rack' }, pods: pods('p', 2, { gpus: 0, milliCpu: 750 }) };
+    const job = {
+      name: 'j',
+      constraint: { topology: 'dc', requiredTopologyLevel: 'rack' },
+      pods: pods('p', 2, { gpus: 0, milliCpu: 750 }),
+    };
     expect(allocate(oneJob(['rack'], machines, job)).placed).toEqual({ 'p-0': 'n2', 'p-1': 'n2' });
   });
 
   test('E9: K of n: two racks are found, the third member waits', () => {
-    const machines = nodes(['rack'], [
-      ['n1', 'r1', 4],
-      ['n2', 'r2', 5],
-      ['n3', 'r3', 3],
-    ]);
+    const machines = nodes(
+      ['rack'],
+      [
+        ['n1', 'r1', 4],
+        ['n2', 'r2', 5],
+        ['n3', 'r3', 3],
+      ],
+    );
     const subGroups = ['p0', 'p1', 'p2'].map((name) => ({ name, minMember: 4, ...required('rack') }));
     const members = subGroups.flatMap(({ name }) => pods(name, 4, { subGroup: name }));
     const { placed } = allocate(oneJob(['rack'], machines, { name: 'j', minSubGroup: 2, subGroups, pods: members }));
@@ -148,16 +155,26 @@ describe('worked examples', () => {
   });
 
   const crossLeaf = (minSubGroup?: number): ClusterSpec =>
-    oneJob(['rack'], nodes(['rack'], [['n1', 'r1', 6], ['n2', 'r2', 1]]), {
-      name: 'j',
-      ...(minSubGroup === undefined ? {} : { minSubGroup }),
-      constraint: { topology: 'dc', requiredTopologyLevel: 'rack' },
-      subGroups: [
-        { name: 'a', minMember: 2 },
-        { name: 'b', minMember: 1 },
-      ],
-      pods: [...pods('a', 2, { subGroup: 'a', node: 'n1' }), ...pods('b', 1, { subGroup: 'b' })],
-    });
+    oneJob(
+      ['rack'],
+      nodes(
+        ['rack'],
+        [
+          ['n1', 'r1', 6],
+          ['n2', 'r2', 1],
+        ],
+      ),
+      {
+        name: 'j',
+        ...(minSubGroup === undefined ? {} : { minSubGroup }),
+        constraint: { topology: 'dc', requiredTopologyLevel: 'rack' },
+        subGroups: [
+          { name: 'a', minMember: 2 },
+          { name: 'b', minMember: 1 },
+        ],
+        pods: [...pods('a', 2, { subGroup: 'a', node: 'n1' }), ...pods('b', 1, { subGroup: 'b' })],
+      },
+    );
 
   test('E10: a restarted pod returns to the rack of the other pod sets; an optional member goes to the tighter rack', () => {
     expect(allocate(crossLeaf()).placed).toEqual({ 'b-0': 'n1' });
@@ -166,10 +183,13 @@ describe('worked examples', () => {
 });
 
 describe('edge cases', () => {
-  const racks = nodes(['rack'], [
-    ['n1', 'r1', 4],
-    ['n2', 'r2', 4],
-  ]);
+  const racks = nodes(
+    ['rack'],
+    [
+      ['n1', 'r1', 4],
+      ['n2', 'r2', 4],
+    ],
+  );
   const withConstraint = (constraint: object, count = 1, machines: readonly NodeSpec[] = racks): ClusterSpec => ({
     topologies: { dc: ['zone', 'rack'].slice(-1) },
     nodes: machines,
@@ -211,12 +231,19 @@ describe('edge cases', () => {
         'the job.',
     );
     const tight = [{ name: 'down', labels: { rack: 'r0' }, gpus: 2, isReady: false }, ...racks];
-    expect(allocate(withConstraint({ topology: 'dc', requiredTopologyLevel: 'rack' }, 2, tight)).placed).toEqual({ 'p-0': 'n1', 'p-1': 'n1' });
+    expect(allocate(withConstraint({ topology: 'dc', requiredTopologyLevel: 'rack' }, 2, tight)).placed).toEqual({
+      'p-0': 'n1',
+      'p-1': 'n1',
+    });
   });
 
   test('a rack whose nodes refuse the pods is passed over and its nodes are counted once', () => {
     const constraint = { topology: 'dc', requiredTopologyLevel: 'rack' };
-    const picky = { topologies: { dc: ['rack'] }, nodes: racks, jobs: [{ name: 'j', constraint, pods: pods('p', 2, { nodeSelector: { rack: 'r2' } }) }] };
+    const picky = {
+      topologies: { dc: ['rack'] },
+      nodes: racks,
+      jobs: [{ name: 'j', constraint, pods: pods('p', 2, { nodeSelector: { rack: 'r2' } }) }],
+    };
     expect(allocate(picky).placed).toEqual({ 'p-0': 'n2', 'p-1': 'n2' });
     const never = { ...picky, jobs: [{ name: 'j', constraint, pods: pods('p', 1, { nodeSelector: { rack: 'r3' } }) }] };
     expect(allocate(never).messages['j']).toContain("2 node(s) didn't match Pod's node affinity/selector");

@@ -23,8 +23,16 @@ test.each([
 
 test('aliases belong to the topology that the constraint names; without topology or level there is no constraint', () => {
   const topologies = readTopologies(snapshot({ topologies: { a: [{ nodeLabel: 'x', alias: 'rack' }], b: ['rack'] }, nodes: [], jobs: [] }));
-  expect(resolveConstraint(topologies, { topology: 'a', requiredTopologyLevel: 'rack' })).toEqual({ topology: 'a', required: 'x', preferred: '' });
-  expect(resolveConstraint(topologies, { topology: 'b', preferredTopologyLevel: 'rack' })).toEqual({ topology: 'b', required: '', preferred: 'rack' });
+  expect(resolveConstraint(topologies, { topology: 'a', requiredTopologyLevel: 'rack' })).toEqual({
+    topology: 'a',
+    required: 'x',
+    preferred: '',
+  });
+  expect(resolveConstraint(topologies, { topology: 'b', preferredTopologyLevel: 'rack' })).toEqual({
+    topology: 'b',
+    required: '',
+    preferred: 'rack',
+  });
   expect(resolveConstraint(topologies, { topology: 'c', requiredTopologyLevel: 'rack' })?.required).toBe('rack');
   expect(resolveConstraint(topologies, { topology: 'a' })).toBeNull();
   expect(resolveConstraint(topologies, { topology: '', requiredTopologyLevel: 'rack' })).toBeNull();

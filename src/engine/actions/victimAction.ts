@@ -40,7 +40,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
         s.search.attempts++;
         order ??= createVictimOrder(s);
         const st = createStatement(s);
-        const solution = mayPreempt(s, action, job, tasks) ? searchVictims(st, order, action, job, tasks, jobLimit) : null;
+        const solution = hasGenerator(s) && mayPreempt(s, action, job, tasks) ? searchVictims(st, order, action, job, tasks, jobLimit) : null;
         if (solution === null) failed.add(key);
         else {
           s.search.solved++;
@@ -54,6 +54,11 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
     }
     refresh(s, tree, queue);
   }
+}
+
+/** Without a generator plugin nobody is searched for (spec 04 section 1.2; one search serves both names). */
+function hasGenerator(s: Session): boolean {
+  return s.plugins.has('sg-nodelocalgreedy') || s.plugins.has('sg-multinodegang');
 }
 
 /** At most max + 1 jobs take part in a consolidation; 0 = none, −1 = any number (spec 04 section 3.4). */

@@ -3,7 +3,7 @@ import type { JobErrorEntry, Session } from '../session/session.ts';
 import { type Area, areaOf, type NodeSet } from './area.ts';
 import { FREE, largestTaskCapacity } from './capacity.ts';
 import { type Demand, readDemand } from './demand.ts';
-import { ancestorAt, depthOf, type DomainTree, domainName, nodesOf } from './domainTree.ts';
+import { ancestorAt, type DomainTree, depthOf, domainName, nodesOf } from './domainTree.ts';
 import { addErrors, capacityError, moreDomains, sumErrors, unknownLevel, unknownTopology, unsatisfied } from './fitErrors.ts';
 import { type Group, tiedDomains } from './group.ts';
 

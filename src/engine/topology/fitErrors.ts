@@ -84,14 +84,21 @@ export function sumErrors(s: Session, g: Group, domain: string, demand: Demand, 
   compare('CPU cores', 'resources', demand.milliCpu, FREE.milliCpu, (value) => formatHuman(value, 1000));
   compare('memory', 'resources', demand.memoryBytes, FREE.memoryBytes, (value) => formatHuman(value, 1e9));
   compare('GPUs', 'resource', demand.gpus, FREE.gpus, formatG3);
-  if (at < 0) add("node-group(s) didn't have enough resources: pods", `${domain} didn't have enough resource: pods, requested: ${demand.count}, available: 0`);
+  if (at < 0)
+    add(
+      "node-group(s) didn't have enough resources: pods",
+      `${domain} didn't have enough resource: pods, requested: ${demand.count}, available: 0`,
+    );
   for (let k = 0; k < demand.scalarDim.length; k++) {
     const dim = demand.scalarDim[k]!;
     const name = s.dimNames[dim]!;
     const requested = demand.scalarAmount[k]!;
     const has = available(FREE.firstScalar + dim);
     if (requested <= has) continue;
-    const message = s.migGpusOfDim[dim]! > 0 ? `node-group(s) didn't have enough of mig profile: ${name}` : `node-group(s) didn't have enough resources: ${name}`;
+    const message =
+      s.migGpusOfDim[dim]! > 0
+        ? `node-group(s) didn't have enough of mig profile: ${name}`
+        : `node-group(s) didn't have enough resources: ${name}`;
     add(message, `${domain} didn't have enough resource: ${name}, requested: ${requested}, available: ${has}`);
   }
   return errors;

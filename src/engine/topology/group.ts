@@ -1,8 +1,8 @@
 import { countSatisfied } from '../jobs/gang.ts';
-import { SET_CELL } from '../state/layout.ts';
 import { countOf, nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
 import { ACTIVE_ALLOCATED, isIn } from '../session/status.ts';
+import { SET_CELL } from '../state/layout.ts';
 import type { DomainTree } from './domainTree.ts';
 import type { GroupConstraint } from './levels.ts';
 

@@ -40,7 +40,13 @@ export class TopologySession {
   readonly #trees = new Map<string, TreeState>();
   readonly #measureFree: Measure;
 
-  constructor(isOn: boolean, levels: ReadonlyMap<string, readonly TopologyLevel[]>, view: SnapshotView, evaluator: Evaluator, journal: Journal) {
+  constructor(
+    isOn: boolean,
+    levels: ReadonlyMap<string, readonly TopologyLevel[]>,
+    view: SnapshotView,
+    evaluator: Evaluator,
+    journal: Journal,
+  ) {
     this.isOn = isOn;
     this.#levels = levels;
     this.#view = view;
@@ -78,7 +84,8 @@ export class TopologySession {
     const tally = slots.get(request.shapeRow) ?? createTally(tree, state.sizes.nodes, 1, measure);
     slots.delete(request.shapeRow);
     slots.set(request.shapeRow, tally);
-    if (slots.size > MAX_SHAPES) for (const oldest of [...slots.keys()].slice(0, 1)) slots.delete(oldest);
+    const oldest = slots.keys().next();
+    if (slots.size > MAX_SHAPES && oldest.done !== true) slots.delete(oldest.value);
     return current(tally, this.#journal);
   }
 
@@ -92,7 +99,10 @@ export class TopologySession {
     if (known !== undefined) return known;
     const levels = this.#levels.get(name);
     if (levels === undefined) return null;
-    const tree = this.#build(name, levels.map((level) => level.nodeLabel));
+    const tree = this.#build(
+      name,
+      levels.map((level) => level.nodeLabel),
+    );
     const state: TreeState = {
       tree,
       free: createTally(tree, this.#evaluator.state.sizes.nodes, this.freeColumns, this.#measureFree),

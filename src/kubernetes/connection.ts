@@ -1,0 +1,276 @@
+// The one way to the API server: raw requests and streams over kept connections (HTTP/2 where the server speaks it).
+import { Agent, type Dispatcher, ProxyAgent, request as sendRequest, Socks5ProxyAgent } from 'undici';
+import { type ApiHeaders, NoAnswerError, parseApiStatus, UnauthorizedError } from './apiError.ts';
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { type Access, Credentials, type CredentialSource, messageOf, type TransportOptions } from './credentials.ts';
+
+/** Each lane has connections of its own, so that a slow reader or a burst of writes never holds up the others, above all the lease. */
+export type Lane = 'watch' | 'read' | 'write' | 'lease';
+export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface ApiRequest {
+  readonly method: HttpMethod;
+  /** "/api/v1/pods": below the server's address, already escaped. */
+  readonly path: string;
+  readonly query?: Query;
+  /** An object is sent as JSON, a text or bytes as they are. */
+  readonly body?: unknown;
+  /** Default application/json. */
+  readonly contentType?: string;
+  /** Default application/json. */
+  readonly accept?: string;
+  /** Default: read for GET, write for all others. */
+  readonly lane?: Lane;
+  /** Time for the whole answer, default 30,000; 0 = none. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ApiResponse {
+  readonly status: number;
+  readonly headers: ApiHeaders;
+  readonly body: Buffer;
+}
+
+export interface ApiStream {
+  readonly status: number;
+  readonly headers: ApiHeaders;
+  /** Ends with the answer; throws NoAnswerError when it is cut. Leaving the loop cancels the request. */
+  readonly body: AsyncIterable<Buffer>;
+  /** Cancels the request; may be called at any time, also twice. */
+  cancel(): void;
+}
+
+export interface KubeConnection {
+  /**
+   * Sends a request and reads the whole answer, whatever its status but 401. Throws NoAnswerError, UnauthorizedError, and the
+   * KaiErrors of `Credentials`.
+   */
+  request(request: ApiRequest): Promise<ApiResponse>;
+  /** As `request`, but hands over the body as it comes (`timeoutMs` default: none). The body must be read or cancelled. */
+  stream(request: ApiRequest): Promise<ApiStream>;
+  /** Address of the server, and the namespace of the context ('' unknown). */
+  describe(): Promise<{ readonly server: string; readonly namespace: string }>;
+  /** Cuts all connections. Requests under way end with NoAnswerError. */
+  close(): Promise<void>;
+}
+
+export interface ConnectionOptions {
+  readonly source: CredentialSource;
+  readonly clock?: Clock;
+  /** Product name in the User-Agent header. */
+  readonly userAgent?: string;
+  /** Makes the dispatcher of a lane; default: undici's, HTTP/2 by ALPN. */
+  readonly createDispatcher?: (transport: TransportOptions) => Dispatcher;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A connection that does not answer a ping by the next one is dead: noticed after 15 to 30 s, also by quiet watches. */
+const PING_INTERVAL_MS = 15_000;
+const MAX_STREAMS = 250;
+
+/** A connection costs nothing until its first request. */
+export function connect(options: ConnectionOptions): KubeConnection {
+  return new Connection(options);
+}
+
+/** Body of an answer as JSON; throws SyntaxError. */
+export function jsonOf(response: ApiResponse): unknown {
+  return JSON.parse(response.body.toString('utf8'));
+}
+
+class Connection implements KubeConnection {
+  readonly #credentials: Credentials;
+  readonly #userAgent: string;
+  readonly #createDispatcher: (transport: TransportOptions) => Dispatcher;
+  readonly #dispatchers = new Map<Lane, { readonly key: string; readonly dispatcher: Dispatcher }>();
+  #isClosed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#credentials = new Credentials(options.source, options.clock ?? SYSTEM_CLOCK);
+    this.#userAgent = options.userAgent ?? 'kai-scheduler-ts';
+    this.#createDispatcher = options.createDispatcher ?? createDispatcher;
+  }
+
+  async request(request: ApiRequest): Promise<ApiResponse> {
+    const stream = await this.#authorized(request, request.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const { status, headers } = stream;
+    return { status, headers, body: await collect(stream.body) };
+  }
+
+  async stream(request: ApiRequest): Promise<ApiStream> {
+    return this.#authorized(request, request.timeoutMs ?? 0);
+  }
+
+  async describe(): Promise<{ readonly server: string; readonly namespace: string }> {
+    const { server, namespace } = await this.#credentials.access();
+    return { server, namespace };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const open = [...this.#dispatchers.values()];
+    this.#dispatchers.clear();
+    await Promise.all(open.map(({ dispatcher }) => dispatcher.destroy()));
+  }
+
+  /** A refused credential is read anew once; the server had the request then, but did nothing with it. */
+  async #authorized(request: ApiRequest, timeoutMs: number): Promise<ApiStream> {
+    const access = await this.#credentials.access();
+    const first = await this.#send(request, access, timeoutMs);
+    if (first.status !== 401) return first;
+    first.cancel();
+    const second = await this.#send(request, await this.#credentials.renew(access), timeoutMs);
+    if (second.status !== 401) return second;
+    const { message } = parseApiStatus(401, second.headers, await collect(second.body));
+    throw new UnauthorizedError(access.server, message);
+  }
+
+  async #send(request: ApiRequest, access: Access, timeoutMs: number): Promise<ApiStream> {
+    const what = `${request.method} ${access.server}${request.path}`;
+    const cancel = new Cancellation(what, request.signal, timeoutMs);
+    const { body, contentType } = encodeBody(request);
+    const headers: Record<string, string> = {
+      ...access.headers,
+      accept: request.accept ?? 'application/json',
+      'user-agent': this.#userAgent,
+    };
+    if (body !== undefined) headers['content-type'] = contentType;
+    try {
+      const response = await sendRequest(access.server + request.path + queryText(request.query), {
+        method: request.method,
+        headers,
+        body,
+        dispatcher: this.#dispatcher(request.lane ?? (request.method === 'GET' ? 'read' : 'write'), access),
+        signal: cancel.signal,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        body: guarded(response.body, cancel),
+        cancel: () => {
+          cancel.cancel();
+          response.body.on('error', () => undefined).destroy();
+        },
+      };
+    } catch (error) {
+      throw cancel.explain(error);
+    }
+  }
+
+  #dispatcher(lane: Lane, access: Access): Dispatcher {
+    if (this.#isClosed) throw new NoAnswerError('API_ABORTED', 'the connection is closed', false);
+    const known = this.#dispatchers.get(lane);
+    if (known?.key === access.transportKey) return known.dispatcher;
+    const dispatcher = this.#createDispatcher(access.transport);
+    this.#dispatchers.set(lane, { key: access.transportKey, dispatcher });
+    // New certificates: what runs on the old connections may end there.
+    known?.dispatcher.close().catch(() => undefined);
+    return dispatcher;
+  }
+}
+
+function createDispatcher(transport: TransportOptions): Dispatcher {
+  const common = { allowH2: true, keepAliveTimeout: 30_000, h2Options: { maxConcurrentStreams: MAX_STREAMS, pingInterval: PING_INTERVAL_MS } };
+  switch (transport.type) {
+    case 'agent':
+      return new Agent({ ...common, connect: { ...transport.connect, timeout: CONNECT_TIMEOUT_MS } });
+    case 'proxy':
+      return new ProxyAgent({ ...common, uri: transport.uri, requestTls: transport.requestTls });
+    case 'socks':
+      return new Socks5ProxyAgent(transport.uri, { ...common, requestTls: transport.requestTls });
+    case 'none':
+      return new Agent({ ...common, connect: { timeout: CONNECT_TIMEOUT_MS } });
+  }
+}
+
+/** The caller's signal, a timer and `cancel` as one signal, without leaving listeners on signals that live long. */
+class Cancellation {
+  readonly #controller = new AbortController();
+  readonly #what: string;
+  readonly #timeoutMs: number;
+  readonly #outer: AbortSignal | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #reason: 'none' | 'timeout' | 'cancelled' = 'none';
+
+  constructor(what: string, outer: AbortSignal | undefined, timeoutMs: number) {
+    this.#what = what;
+    this.#timeoutMs = timeoutMs;
+    this.#outer = outer;
+    if (outer?.aborted) this.cancel();
+    else outer?.addEventListener('abort', this.cancel);
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#abort('timeout'), timeoutMs);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  readonly cancel = (): void => this.#abort('cancelled');
+
+  release(): void {
+    clearTimeout(this.#timer);
+    this.#outer?.removeEventListener('abort', this.cancel);
+  }
+
+  /** The error a caller sees; releases as well. */
+  explain(error: unknown): NoAnswerError {
+    this.release();
+    if (error instanceof NoAnswerError) return error;
+    if (this.#reason === 'timeout') return new NoAnswerError('API_TIMEOUT', `${this.#what}: no answer within ${this.#timeoutMs} ms`, true);
+    if (this.#reason === 'cancelled') return new NoAnswerError('API_ABORTED', `${this.#what}: given up`, true);
+    return new NoAnswerError('API_UNREACHABLE', `${this.#what}: ${causeText(error)}`, !isBeforeSending(error), { cause: error });
+  }
+
+  #abort(reason: 'timeout' | 'cancelled'): void {
+    if (this.#reason === 'none') this.#reason = reason;
+    this.#controller.abort();
+  }
+}
+
+async function* guarded(body: AsyncIterable<Buffer>, cancel: Cancellation): AsyncGenerator<Buffer, void> {
+  try {
+    for await (const chunk of body) yield chunk;
+  } catch (error) {
+    throw cancel.explain(error);
+  } finally {
+    cancel.release();
+  }
+}
+
+async function collect(body: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+}
+
+function encodeBody({ body, contentType }: ApiRequest): { readonly body: string | Uint8Array | undefined; readonly contentType: string } {
+  const isRaw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
+  return { body: isRaw ? body : JSON.stringify(body), contentType: contentType ?? 'application/json' };
+}
+
+function queryText(query: Query | undefined): string {
+  let text = '';
+  for (const name in query) {
+    const value = query[name];
+    if (value !== undefined) text += `${text === '' ? '?' : '&'}${name}=${encodeURIComponent(value)}`;
+  }
+  return text;
+}
+
+const BEFORE_SENDING = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+function isBeforeSending(error: unknown): boolean {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  return typeof code === 'string' && (BEFORE_SENDING.has(code) || code.startsWith('ERR_TLS_') || code.includes('CERT'));
+}
+
+/** Errors of several addresses ("localhost") have an empty message of their own. */
+function causeText(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return messageOf(error);
+}
