@@ -5,7 +5,8 @@ import { load } from 'js-yaml';
 import { CycleCase, type CycleFigures } from './cycle.ts';
 import { type KernelResult, runKernels } from './kernels.ts';
 import { median } from './median.ts';
-import { SHAPES, type Shape } from './shapes.ts';
+import type { Shape } from './shapes.ts';
+import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 
 interface Bounds {
   readonly atLeast?: number;

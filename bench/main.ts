@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { checkBudgets } from './budgets.ts';
 import { measureCycle } from './cycle.ts';
 import { runKernels } from './kernels.ts';
-import { SHAPES } from './shapes.ts';
+import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 import { runSuite, SUITES } from './suite.ts';
 import { figuresText, kernelTable, suiteTable, table } from './tables.ts';
 

@@ -16,7 +16,7 @@ export interface Shape {
   readonly changedShare: number;
 }
 
-const GPUS_PER_NODE = 8;
+export const GPUS_PER_NODE = 8;
 const START_MS = Date.parse('2026-01-01T00:00:00Z');
 const MINUTE_MS = 60_000;
 
@@ -25,12 +25,13 @@ export function cycleTimeMs(jobs: number): number {
   return START_MS + (jobs + 60) * MINUTE_MS;
 }
 
-interface JobOptions {
+export interface JobOptions {
   readonly pods?: number;
   readonly queue: string;
   readonly requests?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly spec?: Partial<Pod['spec']>;
+  readonly labels?: Readonly<Record<string, string>>;
   /** Node that the pods run on; absent = pending. */
   readonly node?: string;
 }
@@ -38,7 +39,7 @@ interface JobOptions {
 const ONE_GPU: Readonly<Record<string, string>> = { 'nvidia.com/gpu': '1' };
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = {};
 
-function benchNode(index: number, labels: Readonly<Record<string, string>> = {}, taints?: NonNullable<Node['spec']>['taints']): Node {
+export function benchNode(index: number, labels: Readonly<Record<string, string>> = {}, taints?: NonNullable<Node['spec']>['taints']): Node {
   const name = `node-${index}`;
   const allocatable = { cpu: '20000m', memory: '20G', pods: '110', 'nvidia.com/gpu': String(GPUS_PER_NODE) };
   return {
@@ -49,9 +50,9 @@ function benchNode(index: number, labels: Readonly<Record<string, string>> = {},
 }
 
 /** A queue with unlimited CPU, memory and GPU limit; over-quota weight 1. */
-function benchQueue(name: string, gpuQuota: number, parentQueue?: string): Queue {
+export function benchQueue(name: string, gpuQuota: number, parentQueue?: string, gpuWeight = 1): Queue {
   const open = { quota: -1, limit: -1, overQuotaWeight: 1 };
-  const resources = { cpu: open, memory: open, gpu: { quota: gpuQuota, limit: -1, overQuotaWeight: 1 } };
+  const resources = { cpu: open, memory: open, gpu: { quota: gpuQuota, limit: -1, overQuotaWeight: gpuWeight } };
   return {
     metadata: { name, uid: name, creationTimestamp: new Date(START_MS).toISOString() },
     spec: { ...(parentQueue === undefined ? {} : { parentQueue }), resources },
@@ -59,7 +60,7 @@ function benchQueue(name: string, gpuQuota: number, parentQueue?: string): Queue
 }
 
 /** `queue-0`, `queue-1` under `dept-a`, `queue-2`, `queue-3` under `dept-b`: a quarter of the GPUs each. */
-function fourQueues(nodes: number): Queue[] {
+export function fourQueues(nodes: number): Queue[] {
   const gpus = nodes * GPUS_PER_NODE;
   const leaves = [0, 1, 2, 3].map((q) => benchQueue(`queue-${q}`, gpus / 4, q < 2 ? 'dept-a' : 'dept-b'));
   return [benchQueue('dept-a', gpus / 2), benchQueue('dept-b', gpus / 2), ...leaves];
@@ -72,7 +73,7 @@ function benchJob(index: number, options: JobOptions): { group: PodGroup; pods: 
   const pods = Array.from({ length: count }, (_, i): Pod => {
     const pod = `${name}-${i}`;
     return {
-      metadata: { name: pod, namespace: 'bench', uid: pod, creationTimestamp, annotations: { ...annotations, 'pod-group-name': name } },
+      metadata: { name: pod, namespace: 'bench', uid: pod, creationTimestamp, labels: options.labels ?? {}, annotations: { ...annotations, 'pod-group-name': name } },
       spec: {
         schedulerName: 'kai-scheduler',
         containers: [{ name: 'main', resources: { requests } }],
@@ -86,7 +87,7 @@ function benchJob(index: number, options: JobOptions): { group: PodGroup; pods: 
   return { group: { metadata: { name, namespace: 'bench', uid: name, creationTimestamp }, spec }, pods };
 }
 
-function assemble(nodes: readonly Node[], queues: readonly Queue[], jobs: number, optionsOf: (job: number) => JobOptions): ClusterObjects {
+export function assemble(nodes: readonly Node[], queues: readonly Queue[], jobs: number, optionsOf: (job: number) => JobOptions): ClusterObjects {
   const podGroups: PodGroup[] = [];
   const pods: Pod[] = [];
   for (let j = 0; j < jobs; j++) {
@@ -99,8 +100,8 @@ function assemble(nodes: readonly Node[], queues: readonly Queue[], jobs: number
   return { ...empty, nodes, queues, podGroups, pods, priorityClasses };
 }
 
-const plainNodes = (count: number): Node[] => Array.from({ length: count }, (_, i) => benchNode(i));
-const inFour = (job: number): string => `queue-${job % 4}`;
+export const plainNodes = (count: number): Node[] => Array.from({ length: count }, (_, i) => benchNode(i));
+export const inFour = (job: number): string => `queue-${job % 4}`;
 const ALLOCATE = ['allocate'];
 
 /** 20 kinds of pods, 1.45 GPUs on average: with five pods per node nine tenths of the GPUs are asked for. */

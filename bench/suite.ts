@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { CycleFigures } from './cycle.ts';
-import { SHAPES, type Shape } from './shapes.ts';
+import type { Shape } from './shapes.ts';
+import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 
 /** Names of suites: all shapes whose actions are those of the suite. */
 export const SUITES: Readonly<Record<string, readonly Shape[]>> = {

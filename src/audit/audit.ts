@@ -89,7 +89,9 @@ function byAction(attempts: readonly Attempt[]): Attempt[][] {
 function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
   const isEvicting = EVICTING_ACTIONS.has(attempt.action);
   const start = isEvicting ? copySums(world) : null;
-  const units = attempt.action === 'reclaim' ? unitNumbers(world, attempt) : new Map<AuditPod, number>();
+  const losers = losersOf(world, attempt);
+  const units = attempt.action === 'reclaim' ? unitNumbers(world, losers) : new Map<AuditPod, number>();
+  const before = new Map(losers.map((job) => [job, countPods(job, activePods)]));
   const takenBack = takeBack(
     world,
     attempt.decisions.flatMap((d) => d.details?.takenBack ?? []),
@@ -104,7 +106,7 @@ function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
   }
   if (start !== null) {
     for (const pod of placed) checkBounds(world, pod, start);
-    const outcome = outcomeOf(world, attempt, [...takenBack, ...evicted], placed);
+    const outcome = outcomeOf(world, { attempt, evicted: [...takenBack, ...evicted], placed, before });
     if (outcome !== null && outcome.evicted.length > 0) {
       checkVictims(world, outcome);
       if (attempt.action === 'reclaim') checkReclaim(world, outcome, start, units);
@@ -142,24 +144,28 @@ function checkGangs(world: World, activeAtOpen: ReadonlyMap<AuditJob, Map<string
   }
 }
 
-function outcomeOf(world: World, attempt: Attempt, evicted: readonly AuditPod[], placed: readonly AuditPod[]): Outcome | null {
-  const evictor = world.jobs.get(attempt.servedGroup);
-  if (evictor !== undefined) return { attempt, evictor, evicted, placed };
-  const who = attempt.servedGroup === '' ? 'no pod group' : `pod group ${attempt.servedGroup}, which is not in the shard`;
-  for (const pod of evicted) world.findings.add('wrong-evictor', `pod ${pod.key}`, `${attempt.action} evicted it for ${who}`);
+/** With the evictor; null, with a finding, when there is none. */
+function outcomeOf(world: World, outcome: Omit<Outcome, 'evictor'>): Outcome | null {
+  const { action, servedGroup } = outcome.attempt;
+  const evictor = world.jobs.get(servedGroup);
+  if (evictor !== undefined) return { ...outcome, evictor };
+  const who = servedGroup === '' ? 'no pod group' : `pod group ${servedGroup}, which is not in the shard`;
+  for (const pod of outcome.evicted) world.findings.add('wrong-evictor', `pod ${pod.key}`, `${action} evicted it for ${who}`);
   return null;
 }
 
-/** Number of the unit of each pod of the jobs that lose pods. */
-function unitNumbers(world: World, attempt: Attempt): Map<AuditPod, number> {
+/** Jobs that lose pods in the attempt. */
+function losersOf(world: World, attempt: Attempt): AuditJob[] {
   const pods = attempt.decisions.flatMap((d) => [
     ...(d.kind === 'evict' ? [d.pod] : []),
     ...(d.details?.takenBack ?? []).map((t) => t.pod),
   ]);
-  const losers = new Set(pods.flatMap((key) => world.pods.get(key)?.job ?? []));
-  return new Map(
-    [...losers].flatMap((job) => evictionUnits(world, job).flatMap((unit, i) => unit.map((pod): [AuditPod, number] => [pod, i]))),
-  );
+  return [...new Set(pods.flatMap((key) => world.pods.get(key)?.job ?? []))];
+}
+
+/** Number of the unit of each pod of the jobs that lose pods. */
+function unitNumbers(world: World, losers: readonly AuditJob[]): Map<AuditPod, number> {
+  return new Map(losers.flatMap((job) => evictionUnits(world, job).flatMap((unit, i) => unit.map((pod): [AuditPod, number] => [pod, i]))));
 }
 
 /** Fair shares as divided here, sums as they are after all decisions. */

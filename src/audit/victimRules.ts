@@ -1,8 +1,18 @@
 import { parseExtendedDurationMs } from '../base/duration.ts';
 import type { Attempt } from './attempts.ts';
 import { activePods, countPods } from './gangs.ts';
-import { isSatisfied, leavesOf, titleOf } from './tree.ts';
-import { type AuditJob, type AuditPod, type AuditQueue, hasPlugin, isActive, pluginArgument, upwards, type World } from './world.ts';
+import { type Counts, isSatisfied, pathTo, podsBelow, titleOf } from './tree.ts';
+import {
+  type AuditJob,
+  type AuditPod,
+  type AuditQueue,
+  hasPlugin,
+  isActive,
+  isAllocated,
+  pluginArgument,
+  upwards,
+  type World,
+} from './world.ts';
 
 /** An attempt of reclaim, preempt or consolidation after it was replayed. */
 export interface Outcome {
@@ -11,6 +21,8 @@ export interface Outcome {
   /** In the order of eviction; first the pods whose bind of this cycle is taken back. */
   readonly evicted: readonly AuditPod[];
   readonly placed: readonly AuditPod[];
+  /** Active pods of the jobs when the attempt began. */
+  readonly before: ReadonlyMap<AuditJob, Counts>;
 }
 
 /** Pods that were evicted and got no new place. */
@@ -26,7 +38,7 @@ export function checkVictims(world: World, outcome: Outcome): void {
   for (const pod of outcome.evicted) if (pod.job !== null) byJob.set(pod.job, [...(byJob.get(pod.job) ?? []), pod]);
   for (const [job, pods] of byJob) {
     checkEligible(world, outcome, job);
-    checkWhole(world, job, takenOf(pods));
+    checkWhole(world, outcome, job, takenOf(pods), outcome.before.get(job) ?? new Map());
     checkProtection(world, outcome, job, takenOf(pods));
   }
   const max = world.config.params.maxNumberConsolidationPreemptees;
@@ -89,19 +101,22 @@ function checkEligible(world: World, { attempt, evictor }: Outcome, victim: Audi
     findings.add('victim-priority', object, `priority ${victim.priority}, preempted by ${evictor.key} of ${evictor.priority}`);
 }
 
-/** What is left of a job must be able to run (spec 04 R3, R4). */
-function checkWhole(world: World, job: AuditJob, taken: readonly AuditPod[]): void {
-  if (taken.length === 0 || job.tree === null) return;
+/**
+ * What is left of a job must be able to run (spec 04 R3, R4): every part that lost pods is empty or has what it needs, unless
+ * it is a set that had too little before. `before`: active pods when the attempt began.
+ */
+function checkWhole(world: World, { placed }: Outcome, job: AuditJob, taken: readonly AuditPod[], before: Counts): void {
+  // A promise of an earlier attempt alone keeps no job alive.
+  const isLeft = job.pods.some((pod) => isAllocated(pod.status) || placed.includes(pod));
+  if (taken.length === 0 || job.tree === null || !isLeft) return;
   const left = countPods(job, activePods);
-  if (left.size === 0) return;
-  const object = `pod group ${job.key}`;
-  if (!isSatisfied(job.tree, left))
-    world.findings.add('partial-unit', object, `${taken.length} pods are taken and the rest is not enough for it`);
-  const lost = new Set(taken.map((pod) => pod.leaf));
-  for (const leaf of leavesOf(job.tree)) {
-    const count = left.get(leaf.name) ?? 0;
-    if (lost.has(leaf.name) && count > 0 && count < leaf.need)
-      world.findings.add('partial-unit', object, `${titleOf(leaf)} keeps ${count} of ${leaf.need} pods`);
+  for (const name of new Set(taken.map((pod) => pod.leaf))) {
+    for (const node of pathTo(job.tree, name)) {
+      const isAllowed = podsBelow(node, left) === 0 || isSatisfied(node, left) || (node.members !== null && !isSatisfied(node, before));
+      if (isAllowed) continue;
+      const rest = node.members === null ? `keeps ${left.get(node.name) ?? 0} of ${node.need} pods` : 'keeps pods, but not what it needs';
+      world.findings.add('partial-unit', `pod group ${job.key}`, `${titleOf(node)} ${rest} after ${taken.length} pods are taken`);
+    }
   }
 }
 

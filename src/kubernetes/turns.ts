@@ -14,19 +14,22 @@ export class TurnBudget {
   }
 
   isSpent(): boolean {
-    if (Number.isNaN(this.#startedMs)) {
-      this.#startedMs = this.#nowMs();
-      setImmediate(this.#advance);
-      return this.#waiting.length > 0;
-    }
-    return this.#waiting.length > 0 || this.#nowMs() - this.#startedMs >= this.#budgetMs;
+    this.#begin();
+    return this.#nowMs() - this.#startedMs >= this.#budgetMs;
   }
 
-  /** Resolves when it is the caller's turn, in order of asking. */
+  /** Resolves in a later pass of the loop, in order of asking. */
   next(): Promise<void> {
+    this.#begin();
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
     });
+  }
+
+  #begin(): void {
+    if (!Number.isNaN(this.#startedMs)) return;
+    this.#startedMs = this.#nowMs();
+    setImmediate(this.#advance);
   }
 
   /** One waiting worker per pass of the loop. */

@@ -5,7 +5,7 @@ import { chooseGpus, NEW_GROUP } from './gpuChoice.ts';
 import { addTask, removeTask } from './ledger.ts';
 import { refusal } from './nodeChecks.ts';
 import { preCheckProblem } from './preChecks.ts';
-import { acceptedTriple, book, requestTriple, sum } from './queues.ts';
+import { acceptedTriple, book, requestedBy } from './queues.ts';
 import { compareJobs, nextJob } from './queueOrder.ts';
 import { isShared } from './request.ts';
 import { nodesByScore } from './scores.ts';
@@ -77,15 +77,18 @@ function allocateTask(session: Session, job: Job, task: Task): Placement | null 
     error.general ??= problem;
     return null;
   }
+  const refusals: { readonly node: NodeFacts; readonly reasons: readonly string[] }[] = [];
   for (const node of nodesByScore(world, state, task)) {
     const reasons = refusal(world, state, job, task, node);
-    if (reasons === null) {
-      const placement = placementOn(session, job, task, node);
-      if (placement === null) continue;
+    const placement = reasons === null ? placementOn(session, job, task, node) : null;
+    if (placement !== null) {
       place(session, placement);
       return placement;
     }
-    const { nodesByReason } = fitErrorOf(session, task);
+    refusals.push({ node, reasons: reasons ?? [] });
+  }
+  const { nodesByReason } = fitErrorOf(session, task);
+  for (const { node, reasons } of refusals) {
     for (const reason of reasons) nodesByReason.set(reason, (nodesByReason.get(reason) ?? new Set()).add(node.name));
   }
   return null;
@@ -129,7 +132,7 @@ function attempt(session: Session, job: Job): { readonly placements: readonly Pl
   const { world, state } = session;
   const tasks = tasksToAllocate(world, state, job.root);
   if (tasks.length === 0) return null;
-  const problem = capacityProblem(world, state, job, sum(tasks.map((task) => requestTriple(task.request, world.maxGpuMib))));
+  const problem = capacityProblem(world, state, job, requestedBy(tasks, world.maxGpuMib));
   if (problem !== null) {
     addJobError(session, job, problem);
     return null;

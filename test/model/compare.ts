@@ -48,25 +48,34 @@ function differences(what: string, twin: readonly string[], engine: readonly str
   return found.length > 0 || isSameOrder ? found : [`${what}: order ${twin.join('; ')} | ${engine.join('; ')}`];
 }
 
-function jobLines(key: string, report: Pick<TwinJobReport, 'state' | 'message' | 'isConditionWanted' | 'pods'>): string[] {
-  const isWanted = report.state === 'unschedulable' && report.isConditionWanted;
-  const pods = Object.entries(report.pods).sort(([a], [b]) => (a < b ? -1 : 1));
-  return [`${key} ${report.state}${isWanted ? ' (condition)' : ''}: ${report.message}`, ...pods.map(([pod, text]) => `${pod}: ${text}`)];
+type ReportTexts = Pick<TwinJobReport, 'state' | 'message' | 'isConditionWanted' | 'pods'>;
+
+/** Without what the specification leaves open: which reasons nodes have, and amounts of GPU memory as GPUs. */
+function closedPart(text: string): string {
+  return text.replace(/no nodes with enough resources were found.*$/s, 'no nodes').replace(/requested [\d.]+ GPUs/g, 'requested … GPUs');
 }
 
-function engineJobLines(report: CycleReport, view: SnapshotView, openTexts: ReadonlySet<string>): string[] {
+function jobLines(key: string, report: ReportTexts, open: TwinJobReport['open'] = 'nothing'): string[] {
+  if (open === 'all') return [`${key} ${report.state}`];
+  const close = open === 'reasons' ? closedPart : (text: string): string => text;
+  const isWanted = report.state === 'unschedulable' && report.isConditionWanted;
+  const pods = Object.entries(report.pods).map(([pod, text]) => `${pod}: ${close(text)}`);
+  return [`${key} ${report.state}${isWanted ? ' (condition)' : ''}: ${close(report.message)}`, ...pods];
+}
+
+function engineJobLines(report: CycleReport, view: SnapshotView, twin: TwinResult): string[] {
   const { podGroups, pods, texts } = view;
   return report.jobs.flatMap(({ podGroupRow, pods: podReports, state, ...job }) => {
     const key = texts.get(podGroups.keyText[podGroupRow]!);
     if (state !== 'unschedulable' && state !== 'notReady') return [];
-    if (openTexts.has(key)) return [`${key} ${state}`];
     const podTexts = podReports.map((pod) => [texts.get(pods.keyText[pod.podRow]!), pod.message] as const);
-    return jobLines(key, { ...job, state, pods: state === 'notReady' ? {} : Object.fromEntries(podTexts) });
+    return jobLines(key, { ...job, state, pods: Object.fromEntries(podTexts) }, twin.jobs.get(key)?.open);
   });
 }
 
-function twinJobLines(twin: TwinResult): string[] {
-  return [...twin.jobs].flatMap(([key, report]) => (report.isTextOpen ? [`${key} ${report.state}`] : jobLines(key, report)));
+function startedJobs({ jobs }: CycleReport, view: SnapshotView): string[] {
+  const started = jobs.filter((job) => job.lastStartMs !== undefined);
+  return started.map((job) => view.texts.get(view.podGroups.keyText[job.podGroupRow]!));
 }
 
 function queueDifferences(twin: TwinResult, report: CycleReport): string[] {
@@ -88,11 +97,12 @@ export async function compareWithTwin(runner: CycleRunner, cluster: TestCluster,
   const view = sealed(cluster);
   const { decisions, report } = await runner.run(view, config, nowMs);
   const known = knownGroups(cluster);
-  const openTexts = new Set([...twin.jobs].flatMap(([key, job]) => (job.isTextOpen ? [key] : [])));
-  const sorted = (list: readonly string[]): string[] => [...list].sort();
+  const sorted = (list: Iterable<string>): string[] => [...list].sort();
+  const twinJobs = [...twin.jobs].flatMap(([key, job]) => jobLines(key, job, job.open));
   return [
     ...differences('decision', lines(twin.decisions, known), lines(decisions, known)),
-    ...differences('job', sorted(twinJobLines(twin)), sorted(engineJobLines(report, view, openTexts))),
+    ...differences('job', sorted(twinJobs), sorted(engineJobLines(report, view, twin))),
+    ...differences('started', sorted(twin.started), sorted(startedJobs(report, view))),
     ...queueDifferences(twin, report),
   ];
 }

@@ -1,5 +1,5 @@
 // Which queue and which job is next (spec 02 sections 9.1, 11, 12): the exact minimum, found by looking at everything.
-import { requestTriple, sum, triple } from './queues.ts';
+import { requestedBy, sum, triple } from './queues.ts';
 import { elasticState, tasksToAllocate } from './subGroups.ts';
 import { hasPlugin, type Job, type QueueFacts, RESOURCES, type State, type Triple, UNLIMITED, type World } from './types.ts';
 
@@ -42,7 +42,7 @@ function dominantShare(world: World, allocated: Triple, shares: Triple): number 
 function compareQueues(world: World, state: State, a: QueueFacts, jobA: Job, b: QueueFacts, jobB: Job): number {
   const side = (queue: QueueFacts, job: Job) => {
     const { allocated } = state.queues.get(queue.name)!;
-    const need = sum(tasksToAllocate(world, state, job.root).map((task) => requestTriple(task.request, world.minGpuMib)));
+    const need = requestedBy(tasksToAllocate(world, state, job.root), world.minGpuMib);
     return { queue, allocated, withJob: sum([allocated, need]), shares: allocatable(world, queue) };
   };
   const [l, r] = [side(a, jobA), side(b, jobB)];

@@ -110,12 +110,20 @@ export function acceptedTriple(request: Request, facts: NodeFacts | undefined): 
   return { cpu: amountOf(amounts, 'cpu'), memory: amountOf(amounts, 'memory'), gpu: milliGpu(acceptedGpus(request, facts)) };
 }
 
-/** What a waiting task asks for; GPU memory by the size of a GPU, nothing when that is unknown (spec 02 section 2.6). */
-export function requestTriple(request: Request, gpuMib: number | undefined): Triple {
-  const { amounts, count, gpuMemory, type } = request;
-  const byMemory = gpuMib === undefined ? 0 : (count * gpuMemory) / gpuMib;
-  const gpus = type === 'gpuMemory' ? byMemory : gpuQuota(request);
-  return { cpu: amountOf(amounts, 'cpu'), memory: amountOf(amounts, 'memory'), gpu: milliGpu(gpus) };
+/** GPUs of a waiting task; GPU memory by the size of a GPU, nothing when that is unknown (spec 02 section 2.6). */
+function waitingGpus({ request }: Task, gpuMib: number | undefined): number {
+  if (request.type !== 'gpuMemory') return gpuQuota(request);
+  return gpuMib === undefined ? 0 : (request.count * request.gpuMemory) / gpuMib;
+}
+
+/** What waiting tasks ask for together. */
+export function requestedBy(tasks: readonly Task[], gpuMib: number | undefined): Triple {
+  const total = (of: (task: Task) => number): number => tasks.reduce((amount, task) => amount + of(task), 0);
+  return {
+    cpu: total((task) => amountOf(task.request.amounts, 'cpu')),
+    memory: total((task) => amountOf(task.request.amounts, 'memory')),
+    gpu: milliGpu(total((task) => waitingGpus(task, gpuMib))),
+  };
 }
 
 export function sum(triples: readonly Triple[]): Triple {
@@ -142,7 +150,7 @@ export function requests(world: Omit<World, 'fairShare'>, state: State): Map<str
   const requested = new Map([...world.queues.keys()].map((name) => [name, triple(() => 0)]));
   const amountOfTask = (task: Task): Triple => {
     const { status, node } = state.tasks.get(task.key)!;
-    if (status === 'pending') return requestTriple(task.request, world.minGpuMib);
+    if (status === 'pending') return requestedBy([task], world.minGpuMib);
     return ALLOCATED.includes(status) ? acceptedTriple(task.request, world.nodes.get(node ?? '')) : triple(() => 0);
   };
   for (const job of world.jobs) {

@@ -7,9 +7,9 @@ import { addJobError, allocate, type Placement, type Session } from './allocate.
 import { amountOf } from './amounts.ts';
 import { portionOn } from './ledger.ts';
 import { isShared } from './request.ts';
-import { countOf, isReady, tasksOf } from './subGroups.ts';
+import { countOf, isReady, podSetName, tasksOf } from './subGroups.ts';
 import { notReadyText, podGroupText, podText, prefix } from './texts.ts';
-import { ACTIVE, type Job, type Triple } from './types.ts';
+import { ACTIVE, type Job, type Task, type Triple } from './types.ts';
 import { openWorld, strayTasks } from './world.ts';
 
 export interface TwinDecision {
@@ -31,8 +31,8 @@ export interface TwinJobReport {
   readonly isConditionWanted: boolean;
   /** Texts of the pods by "namespace/name". */
   readonly pods: Readonly<Record<string, string>>;
-  /** The specification says what is reported, but not in which words. */
-  readonly isTextOpen: boolean;
+  /** What of the texts the specification leaves open: nothing, the reasons of single nodes, or everything. */
+  readonly open: 'nothing' | 'reasons' | 'all';
 }
 
 export interface TwinResult {
@@ -54,27 +54,40 @@ function decisionOf({ kind, task, job, node, groups }: Placement): TwinDecision 
   return { kind, pod: key, podGroup: job.key, node: node.name, gpuCount, gpuPortion: formatPortion(portion), gpuGroups: groups };
 }
 
-function reportOf(session: Session, job: Job): TwinJobReport | null {
+/** Texts of the waiting pods: those without a sub-group, those that were tried, and the others with the text of the group. */
+function podTexts(session: Session, job: Job): Record<string, string> {
   const { world, state, fitErrors, jobErrors } = session;
+  const errors = jobErrors.get(job.key) ?? [];
+  const isPending = (task: Task): boolean => state.tasks.get(task.key)!.status === 'pending';
+  const strays = strayTasks(world, job).map((task) => {
+    const text = `Pod references subgroup "${podSetName(task)}", which does not exist in PodGroup ${job.key}`;
+    return { task, text: prefix(job) + text };
+  });
+  const members = tasksOf(job).map((task) => {
+    const own = fitErrors.get(task.key);
+    if (own !== undefined) return { task, text: prefix(job) + podText(own) };
+    return { task, text: errors.length > 0 ? podGroupText(job, errors) : `${prefix(job)}Unable to schedule pod` };
+  });
+  const all = isReady(state, job.root) ? [...strays, ...members] : strays;
+  return Object.fromEntries(all.filter(({ task }) => isPending(task)).map(({ task, text }) => [task.key, text]));
+}
+
+function reportOf(session: Session, job: Job): TwinJobReport | null {
+  const { world, state, jobErrors } = session;
   const tasks = tasksOf(job);
-  const isTextOpen = job.isMalformed;
   if (job.isMalformed) {
-    const pending = [...strayTasks(world, job)].filter((task) => state.tasks.get(task.key)!.status === 'pending');
-    return pending.length === 0 ? null : { state: 'unschedulable', message: '', isConditionWanted: true, pods: {}, isTextOpen };
+    const isPending = strayTasks(world, job).some((task) => state.tasks.get(task.key)!.status === 'pending');
+    return isPending ? { state: 'unschedulable', message: '', isConditionWanted: true, pods: {}, open: 'all' } : null;
   }
   if (countOf(state, tasks, ['pending', 'gated']) === 0) return null;
-  const isConditionWanted = countOf(state, tasks, ACTIVE) === 0;
-  if (!isReady(state, job.root)) return { state: 'notReady', message: notReadyText(job, state), isConditionWanted: false, pods: {}, isTextOpen };
-  const errors = jobErrors.get(job.key) ?? [];
-  const message = podGroupText(job, errors, world.config.params.detailedFitErrors);
-  const pods = tasks
-    .filter((task) => state.tasks.get(task.key)!.status === 'pending')
-    .map((task) => {
-      const own = fitErrors.get(task.key);
-      const text = own !== undefined ? prefix(job) + podText(own) : errors.length > 0 ? podGroupText(job, errors) : `${prefix(job)}Unable to schedule pod`;
-      return [task.key, text] as const;
-    });
-  return { state: 'unschedulable', message, isConditionWanted, pods: Object.fromEntries(pods), isTextOpen };
+  const pods = podTexts(session, job);
+  if (!isReady(state, job.root)) {
+    return { state: 'notReady', message: notReadyText(job, state), isConditionWanted: false, pods, open: 'nothing' };
+  }
+  const message = podGroupText(job, jobErrors.get(job.key) ?? [], world.config.params.detailedFitErrors);
+  // Which reasons a node has against shared requests is not determined.
+  const open = tasks.some((task) => isShared(task.request)) ? 'reasons' : 'nothing';
+  return { state: 'unschedulable', message, isConditionWanted: countOf(state, tasks, ACTIVE) === 0, pods, open };
 }
 
 /** One cycle with the action allocate. The cluster must be in scope (scope.ts). */

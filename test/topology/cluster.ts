@@ -10,7 +10,7 @@ import { openSession } from '../../src/engine/session/open.ts';
 import type { Session } from '../../src/engine/session/session.ts';
 import { createSnapshotWriter } from '../../src/snapshot/writer.ts';
 
-export const NOW_MS = Date.parse('2026-01-02T00:00:00Z');
+const NOW_MS = Date.parse('2026-01-02T00:00:00Z');
 
 export interface NodeSpec {
   readonly name: string;
@@ -118,7 +118,7 @@ function podObject(job: JobSpec, pod: PodSpec): object {
   };
 }
 
-export function config(): SchedulerConfig {
+function config(): SchedulerConfig {
   const loaded = loadConfig({}).config;
   return { ...loaded, actions: ['allocate'] };
 }

@@ -5,15 +5,18 @@ import { type Demand, gpuAmount } from './demand.ts';
 /** Columns of a node's free amounts; other resources follow by dimension. */
 export const FREE = { milliCpu: 0, memoryBytes: 1, gpus: 2, firstScalar: 3 } as const;
 
-/** What is idle or leaving on a node, without leftovers of shared GPUs (spec 06 section 5.2). */
+/**
+ * What is idle or leaving on a node, without leftovers of shared GPUs (spec 06 section 5.2). An over-committed node counts
+ * as full: it takes nothing from its neighbours.
+ */
 export function freeInto(state: State, n: number, out: Float64Array): void {
   const { ledger: l, sizes } = state;
-  out[FREE.milliCpu] = l.idleMilliCpu[n]! + l.releasingMilliCpu[n]!;
-  out[FREE.memoryBytes] = l.idleMemoryBytes[n]! + l.releasingMemoryBytes[n]!;
-  out[FREE.gpus] = l.idleGpu[n]! + l.releasingGpu[n]!;
+  out[FREE.milliCpu] = Math.max(0, l.idleMilliCpu[n]! + l.releasingMilliCpu[n]!);
+  out[FREE.memoryBytes] = Math.max(0, l.idleMemoryBytes[n]! + l.releasingMemoryBytes[n]!);
+  out[FREE.gpus] = Math.max(0, l.idleGpu[n]! + l.releasingGpu[n]!);
   for (let d = 0; d < sizes.dims; d++) {
     const cell = d * sizes.nodes + n;
-    out[FREE.firstScalar + d] = l.idleScalar[cell]! + l.releasingScalar[cell]!;
+    out[FREE.firstScalar + d] = Math.max(0, l.idleScalar[cell]! + l.releasingScalar[cell]!);
   }
 }
 

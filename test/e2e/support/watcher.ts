@@ -68,18 +68,17 @@ export class Watcher<T extends KubeObject> {
   }
 
   async #follow(from: string): Promise<void> {
-    let version = from;
+    let version: string | undefined = from;
     while (!this.#stopped.signal.aborted) {
       try {
-        version = await this.#watch(version);
-      } catch (error) {
-        if (this.#stopped.signal.aborted) return;
-        if (error instanceof ApiError && error.status === 410) {
+        if (version === undefined) {
           this.#relists++;
           version = await this.#list();
-        } else {
-          await sleep(RETRY_MS);
         }
+        version = await this.#watch(version);
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 410) version = undefined;
+        else await sleep(RETRY_MS);
       }
       this.#reconnects++;
     }

@@ -1,0 +1,18 @@
+import { loadCase } from '../conformance/caseFormat.ts';
+import { configOf, createWriter } from '../conformance/wiring.ts';
+import { LIST_NAMES } from '../../src/base/objects.ts';
+import { createCycleRunner } from '../../src/runner/cycleRunner.ts';
+import { auditCycle, formatFinding } from '../../src/audit/audit.ts';
+import { snapshotOptionsFrom } from '../../src/config/schedulerParams.ts';
+const c = loadCase(`/work/shared/conformance/${process.argv[2]}.json`);
+const words = process.argv.slice(3);
+const config = configOf(c.input);
+const w = createWriter(config, c.input);
+for (const l of LIST_NAMES) for (const o of c.input.objects[l]) w.put(l, o);
+const runner = createCycleRunner({ workers: 0 });
+const { decisions, report } = await runner.run(w.seal(), config, c.nowMs);
+for (const d of decisions) console.log(d.action, d.kind, d.pod, d.node, d.gpuGroups.join(','), d.gpuPortion, d.details ? JSON.stringify({ ...d.details, message: undefined }).slice(0, 200) : '');
+for (const f of auditCycle({ objects: c.input.objects, config, nowMs: c.nowMs, decisions, report, options: snapshotOptionsFrom(config.params, c.input.discovery) })) console.log('FINDING', formatFinding(f));
+for (const l of ['queues', 'podGroups', 'nodes', 'pods'] as const) for (const o of c.input.objects[l]) if (words.some((x) => o.metadata.name.startsWith(x))) console.log(l, o.metadata.name, JSON.stringify(o.metadata.annotations), JSON.stringify(o.spec), JSON.stringify(o.status), JSON.stringify(o.metadata.labels));
+for (const q of report.queues) if (words.includes('queues')) console.log(JSON.stringify(q));
+await runner.close();
