@@ -9,6 +9,7 @@ import {
   hasPlugin,
   isActive,
   isAllocated,
+  isUsed,
   pluginArgument,
   upwards,
   type World,
@@ -129,8 +130,16 @@ function checkProtection(world: World, { attempt, evictor }: Outcome, job: Audit
   const object = `pod group ${job.key}`;
   const until = new Date(job.lastStartMs + runtimeMs).toISOString();
   if (!isElastic(job)) world.findings.add('victim-protected', object, `victim of ${action} before ${until}`);
-  else if (taken.length > 0 && countPods(job, activePods).size === 0)
-    world.findings.add('victim-protected', object, `taken whole by ${action} before ${until}; only its surplus may go`);
+  else if (!keepsItsNeed(job, taken))
+    world.findings.add('victim-protected', object, `${action} takes more than its surplus before ${until}`);
+}
+
+/** Without the pods that this cycle takes, but with those that leave anyway, every part is as it must be or gone. */
+function keepsItsNeed(job: AuditJob, taken: readonly AuditPod[]): boolean {
+  if (taken.length === 0 || job.tree === null) return true;
+  const used = countPods(job, (pod) => isUsed(pod.status) && (!pod.isEvicted || isActive(pod.status)));
+  if (!isSatisfied(job.tree, used)) return false;
+  return taken.every((pod) => pathTo(job.tree!, pod.leaf).every((node) => podsBelow(node, used) === 0 || isSatisfied(node, used)));
 }
 
 /** Some leaf has more pods, or some set more members, than needed (spec 02 section 4.3). */

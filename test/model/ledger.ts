@@ -100,7 +100,11 @@ export function removeTask(node: NodeLedger, facts: NodeFacts, task: Task, statu
   apply(node, facts, task, status, -1);
   node.tasks.delete(task.key);
   if (!isShared(task.request)) return;
-  for (const name of groups) removeFromGroup(node, groupLedger(node, name), status, deviceMib(task.request, facts));
+  for (const name of groups) {
+    const group = groupLedger(node, name);
+    removeFromGroup(node, group, status, deviceMib(task.request, facts));
+    if (group.usedMib === 0) node.groups.delete(name);
+  }
 }
 
 /** The group has room for the memory, now or once what is being released is gone (spec 03 section 4.5). */

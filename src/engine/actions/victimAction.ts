@@ -13,9 +13,9 @@ import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Statement } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
 import { mayReclaim, type QueueAmounts } from '../victims/fairness.ts';
-import { evictionMessage } from '../victims/messages.ts';
+import { createEvictionMessages } from '../victims/messages.ts';
 import { searchVictims } from '../victims/search.ts';
-import { createVictimOrder, reorderVictim, type VictimOrder } from '../victims/victimWalk.ts';
+import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
 
@@ -45,10 +45,9 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
         else {
           s.search.solved++;
           failed.clear();
-          for (const victim of finish(st, action, job, solution.start, emit)) {
-            reorderVictim(s, order, victim);
-            if (tree.jobs[s.jobs.queue[victim]!] !== undefined) refresh(s, tree, s.jobs.queue[victim]!);
-          }
+          const victims = finish(st, action, job, solution.start, emit);
+          reorderVictims(s, order, victims);
+          for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
         }
       }
     }
@@ -128,6 +127,8 @@ function finish(st: Statement, action: VictimAction, job: number, start: QueueAm
   const leaving = [...gone];
   const perJob = new Map<number, number>();
   for (const p of leaving) perJob.set(jobOf(s, p), (perJob.get(jobOf(s, p)) ?? 0) + 1);
+  const messages = createEvictionMessages(s, action, job, start);
+  const evictor = s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!);
   const batch: RawDecision[] = [];
   for (const op of st.ops) {
     if (op.kind !== 'evict' || !gone.has(op.podRow)) continue;
@@ -148,8 +149,8 @@ function finish(st: Statement, action: VictimAction, job: number, start: QueueAm
       gpuPortion: '0.00',
       gpuGroups: [],
       details: {
-        message: evictionMessage(s, action, job, op.podRow, s.jobs.queue[victim]!, start),
-        evictorPodGroup: s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!),
+        message: messages.of(op.podRow, s.jobs.queue[victim]!),
+        evictorPodGroup: evictor,
         evictedPods: perJob.get(victim)!,
         isMoved: !s.evicted.has(op.podRow),
       },

@@ -57,24 +57,20 @@ export function jobCount(s: Session, job: number, column: number): number {
   return sum;
 }
 
-/** Position of a job against its minimum, for the job order (spec 02 section 9.1 rule 2, on the tree: 9.3). */
+/** Position of a job against its minimum, for the job order (spec 02 section 9.1 rule 2). */
 export const Elastic = { below: 0, exact: 1, above: 2 } as const;
 
+/** Leaf by leaf, whatever the sets above need: the recorded decisions of the reference assert this form (06 section 3.1). */
 export function elasticState(s: Session, job: number): number {
-  if (isFlat(s, job)) {
-    const set = s.jobs.firstSet[job]!;
+  let isAbove = false;
+  const first = s.jobs.firstSet[job]!;
+  for (let set = first; set < first + s.jobs.setCount[job]!; set++) {
     const active = countOf(s, SET_CELL.active, set);
-    const min = s.jobs.rootNeed[job]! === 0 ? 0 : s.podSets.min[set]!;
-    return active < min ? Elastic.below : active > min ? Elastic.above : Elastic.exact;
+    const min = s.podSets.min[set]!;
+    if (active < min) return Elastic.below;
+    if (active > min) isAbove = true;
   }
-  const root = rootOf(s, job);
-  if (countSatisfied(s, root) < root.need) return Elastic.below;
-  return hasExactlyItsNeed(s, root) ? Elastic.exact : Elastic.above;
-}
-
-function hasExactlyItsNeed(s: Session, set: SubGroupSet): boolean {
-  if (countSatisfied(s, set) !== set.need) return false;
-  return set.members.every((m) => (m.set === null ? countOf(s, SET_CELL.active, m.podSet) === s.podSets.min[m.podSet]! : hasExactlyItsNeed(s, m.set)));
+  return isAbove ? Elastic.above : Elastic.exact;
 }
 
 /** At least one pipelined task and fewer than min tasks that need not wait (spec 03 section 6.8). */

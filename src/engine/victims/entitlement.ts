@@ -14,14 +14,17 @@ import type { Unit } from './units.ts';
 export function placeThoseAhead(st: Statement, job: number, need: Need, units: readonly Unit[]): void {
   const s = st.session;
   const keys = createQueueKeys(s.queues);
-  // Per victim queue, its jobs in scheduling order: best protected first.
+  // Per victim queue, its jobs in scheduling order, the best protected first.
   const waiting = new Map<number, number[]>();
+  const seen = new Set<number>();
   for (let i = units.length - 1; i >= 0; i--) {
     const victim = units[i]!.job;
+    if (seen.has(victim)) continue;
+    seen.add(victim);
     const queue = s.jobs.queue[victim]!;
     const list = waiting.get(queue);
     if (list === undefined) waiting.set(queue, [victim]);
-    else if (!list.includes(victim)) list.push(victim);
+    else list.push(victim);
   }
   for (let next = firstAhead(s, keys, job, need, waiting); next !== null; next = firstAhead(s, keys, job, need, waiting)) {
     next.shift();

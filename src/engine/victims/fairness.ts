@@ -78,10 +78,16 @@ export function isFair(s: Session, start: QueueAmounts, job: number, need: Need,
   const remaining = start.allocated.slice();
   const touched = new Uint8Array(s.queues.count);
   const involved = new Uint8Array(3 * s.queues.count);
+  const pairs = new Map<number, readonly [number, number]>();
   for (const chunk of chunks) {
-    const [p, v] = divergingPair(s, reclaimer, chunk.queue);
+    let pair = pairs.get(chunk.queue);
+    if (pair === undefined) {
+      pair = divergingPair(s, reclaimer, chunk.queue);
+      pairs.set(chunk.queue, pair);
+    }
+    const [p, v] = pair;
     const isOver = !fitsIn(remaining, null, start.allocatable, v);
-    const isGuaranteed = fitsIn(start.allocated, asked, s.queues.quota, p) && !fitsIn(remaining, null, s.queues.quota, v);
+    const isGuaranteed = !isOver && fitsIn(start.allocated, asked, s.queues.quota, p) && !fitsIn(remaining, null, s.queues.quota, v);
     if (!isOver && !isGuaranteed) return false;
     for (let q = chunk.queue; q >= 0; q = s.queues.parent[q]!) {
       touched[q] = 1;

@@ -3,20 +3,37 @@ import type { Session } from '../session/session.ts';
 import { divergingPair, type VictimAction } from './eligibility.ts';
 import type { QueueAmounts } from './fairness.ts';
 
-/** Text of the Evict event and the DisruptionTarget condition (spec 01 section 5.9). */
-export function evictionMessage(s: Session, action: VictimAction, job: number, podRow: number, victimQueue: number, start: QueueAmounts): string {
-  const pod = s.view.texts.get(s.view.pods.keyText[podRow]!);
+/** Texts of the Evict events and DisruptionTarget conditions of one decision (spec 01 section 5.9). */
+export interface EvictionMessages {
+  of(podRow: number, victimQueue: number): string;
+}
+
+/** `start`: queue sums before the first eviction; all victims of a decision show the same. */
+export function createEvictionMessages(s: Session, action: VictimAction, job: number, start: QueueAmounts): EvictionMessages {
   const group = s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!);
-  switch (action) {
-    case 'preempt':
-      return `Pod ${pod} was preempted by higher priority workload ${group}`;
-    case 'consolidation':
-      return `Pod ${pod} was preempted and rescheduled due to bin packing (resource consolidation) procedure`;
-    case 'reclaim': {
+  const tails = new Map<number, string>();
+  const tailOf = (victimQueue: number): string => {
+    let tail = tails.get(victimQueue);
+    if (tail === undefined) {
       const [mine, theirs] = divergingPair(s, s.jobs.queue[job]!, victimQueue);
-      return `Pod ${pod} was preempted by workload ${group}.\n${queueLine(s, theirs, start)}\n${queueLine(s, mine, start)}`;
+      tail = `\n${queueLine(s, theirs, start)}\n${queueLine(s, mine, start)}`;
+      tails.set(victimQueue, tail);
     }
-  }
+    return tail;
+  };
+  return {
+    of(podRow, victimQueue) {
+      const pod = s.view.texts.get(s.view.pods.keyText[podRow]!);
+      switch (action) {
+        case 'preempt':
+          return `Pod ${pod} was preempted by higher priority workload ${group}`;
+        case 'consolidation':
+          return `Pod ${pod} was preempted and rescheduled due to bin packing (resource consolidation) procedure`;
+        case 'reclaim':
+          return `Pod ${pod} was preempted by workload ${group}.${tailOf(victimQueue)}`;
+      }
+    },
+  };
 }
 
 function queueLine(s: Session, q: number, start: QueueAmounts): string {

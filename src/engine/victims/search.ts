@@ -27,6 +27,8 @@ interface Search {
   readonly units: Unit[];
   /** Statement length before the first eviction. */
   readonly base: number;
+  /** It is known that no set of victims will do. */
+  isHopeless: boolean;
 }
 
 /** A search that found an answer; the statement holds it. */
@@ -60,14 +62,15 @@ export function searchVictims(st: Statement, order: VictimOrder, action: VictimA
     counters: createSlotCounters(s, tasks),
     units: [],
     base: st.ops.length,
+    isHopeless: false,
   };
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
   if (solution === null && tasks.length === 1) {
     solution = searchSingle(search);
-    if (solution === null) restart(search, order);
+    if (solution === null && !search.isHopeless) restart(search, order);
   }
-  solution ??= searchGang(search);
+  if (!search.isHopeless) solution ??= searchGang(search);
   if (solution === null) undoTo(st, search.base);
   return solution;
 }
@@ -119,13 +122,10 @@ function searchSingle(x: Search): Solution | null {
       const solution = tryHere(x, Int32Array.of(n));
       if (solution !== null) return solution;
     }
-    if (nodes.length > 0 && x.units.length % HOPELESS_EVERY === 0 && isOverBudget(x)) return null;
+    if (x.isHopeless) return null;
   }
   return null;
 }
-
-/** How often a search that finds nothing asks whether it can find anything at all. */
-const HOPELESS_EVERY = 16;
 
 function nodesOf(x: Search, unit: Unit): number[] {
   const s = x.st.session;
@@ -147,7 +147,7 @@ function searchGang(x: Search): Solution | null {
     if (isDue) {
       const solution = tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
       if (solution !== null) return solution;
-      if (isOverBudget(x)) return null;
+      if (x.isHopeless) return null;
       if (!isKnownPossible) {
         if (!isPossibleWithAll(x)) return null;
         isKnownPossible = true;
@@ -211,35 +211,46 @@ function cheapestNodes(x: Search): Int32Array | null {
   return Int32Array.from(chosen).sort();
 }
 
-/** Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not hold. */
+/**
+ * Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not
+ * hold. What can stay, stays; where that does not do, everybody is put where it scores best.
+ */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
   const s = x.st.session;
+  if (x.isHopeless) return null;
   const mark = x.st.ops.length;
-  s.search.simulations++;
-  if (nodes !== null) restoreElsewhere(x, nodes);
-  if (x.action === 'reclaim') placeThoseAhead(x.st, x.job, x.need, x.units);
-  if (attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) === 'failed') {
-    undoTo(x.st, mark);
-    return null;
-  }
-  const placed = x.st.ops.length;
-  for (const settle of [keepThenMove, moveByScore]) {
+  for (const settle of x.action === 'preempt' ? [keepThenMove] : [keepThenMove, moveByScore]) {
+    if (!placePreemptor(x, nodes)) {
+      undoTo(x.st, mark);
+      return null;
+    }
     const leaving = settle(x);
     if (isValid(x, leaving)) return { units: leaving, start: x.start };
     s.search.rejected++;
-    undoTo(x.st, placed);
-    // Moving about what could stay only helps where everybody needs a place.
-    if (x.action === 'preempt') break;
+    undoTo(x.st, mark);
+    if (isOverBudget(x)) {
+      x.isHopeless = true;
+      return null;
+    }
   }
-  undoTo(x.st, mark);
   return null;
+}
+
+function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
+  const s = x.st.session;
+  s.search.simulations++;
+  if (nodes !== null) restoreElsewhere(x, nodes);
+  if (x.action === 'reclaim') placeThoseAhead(x.st, x.job, x.need, x.units);
+  return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
 }
 
 /** Units of jobs that have nothing on the nodes of a trial are no part of it. */
 function restoreElsewhere(x: Search, nodes: Int32Array): void {
   const s = x.st.session;
+  const isUsed = new Uint8Array(s.state.sizes.nodes);
+  for (const n of nodes) isUsed[n] = 1;
   const involved = new Set<number>();
-  for (const unit of x.units) if (unit.pods.some((p) => nodes.includes(nodeOf(s, p)))) involved.add(unit.job);
+  for (const unit of x.units) if (unit.pods.some((p) => isUsed[nodeOf(s, p)] === 1)) involved.add(unit.job);
   for (const unit of x.units) {
     if (involved.has(unit.job)) continue;
     for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));

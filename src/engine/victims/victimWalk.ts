@@ -47,15 +47,20 @@ function heldGpuMilli(s: Session, job: number): number {
   return sum;
 }
 
-/** Puts a job back at its place after its pods changed for good; drops it when it holds none. */
-export function reorderVictim(s: Session, order: VictimOrder, job: number): void {
-  const list = order.jobs[s.jobs.queue[job]!];
-  if (list === undefined) return;
-  const at = list.indexOf(job);
-  if (at >= 0) list.splice(at, 1);
-  if (!holdsPods(s, job)) return;
-  order.elastic[job] = elasticState(s, job);
-  list.splice(lowerBound(s, order.elastic, list, job), 0, job);
+/** Puts jobs back at their places after their pods changed for good; those that hold none drop out. */
+export function reorderVictims(s: Session, order: VictimOrder, victims: readonly number[]): void {
+  const changed = new Set(victims);
+  const queues = new Set(victims.map((job) => s.jobs.queue[job]!));
+  for (const queue of queues) {
+    const list = order.jobs[queue];
+    if (list !== undefined) order.jobs[queue] = list.filter((job) => !changed.has(job));
+  }
+  for (const job of victims) {
+    const list = order.jobs[s.jobs.queue[job]!];
+    if (list === undefined || !holdsPods(s, job)) continue;
+    order.elastic[job] = elasticState(s, job);
+    list.splice(lowerBound(s, order.elastic, list, job), 0, job);
+  }
 }
 
 function lowerBound(s: Session, elastic: Int8Array, list: readonly number[], job: number): number {
