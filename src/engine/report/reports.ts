@@ -15,10 +15,24 @@ export function jobReports(s: Session): JobReport[] {
   const reports: JobReport[] = [];
   const unknown = unknownByJob(s);
   for (let job = 0; job < s.jobs.count; job++) {
+    if (isQuiet(s, job) && !unknown.has(job)) continue;
     const report = jobReport(s, job, unknown.get(job) ?? []);
     if (report !== null) reports.push(report);
   }
   return reports;
+}
+
+/** Most jobs of a full cluster: nothing waits, nothing changed, nothing to clear. */
+function isQuiet(s: Session, job: number): boolean {
+  return (
+    jobCount(s, job, SET_CELL.pending) === 0 &&
+    gatedCount(s, job) === 0 &&
+    s.view.podGroups.conditionsJson[s.jobs.row[job]!]! === NO_ROW &&
+    !s.started.has(job) &&
+    !s.robbed.has(job) &&
+    !s.stale.has(job) &&
+    !s.staleSince.has(job)
+  );
 }
 
 function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): JobReport | null {

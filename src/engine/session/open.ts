@@ -15,7 +15,7 @@ import { nodeMaxima } from '../placement/prepredicates.ts';
 import { migGpusOf, readRequest, type Request } from '../placement/requests.ts';
 import { divideAll } from '../queues/fairShare.ts';
 import { addJobError } from '../report/jobErrors.ts';
-import { createJournal, seal } from '../state/journal.ts';
+import { createJournal } from '../state/journal.ts';
 import { createState, STATE_MAGIC, type StateSizes, TASK_CELL } from '../state/layout.ts';
 import { createGroup } from '../state/ledger.ts';
 import { readTopologies } from '../topology/levels.ts';
@@ -133,7 +133,7 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     attempted: new Set(),
   };
   fillState(session, opened);
-  seal(journal);
+  journal.isRecording = true;
   dra.seal();
   return session;
 }

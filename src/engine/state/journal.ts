@@ -9,6 +9,8 @@ export interface Journal {
   entryCell: Int32Array;
   entryOld: Float64Array;
   length: number;
+  /** False while a cycle opens: nothing of that is ever undone. */
+  isRecording: boolean;
   /** Nodes whose ledgers changed, in order; class indexes keep a cursor into it. */
   changed: Int32Array;
   changedLength: number;
@@ -20,6 +22,7 @@ export function createJournal(cells: Float64Array): Journal {
     entryCell: new Int32Array(4096),
     entryOld: new Float64Array(4096),
     length: 0,
+    isRecording: false,
     changed: new Int32Array(4096),
     changedLength: 0,
   };
@@ -29,26 +32,29 @@ export function createJournal(cells: Float64Array): Journal {
 export function write(j: Journal, cell: number, value: number): void {
   const old = j.cells[cell]!;
   if (old === value) return;
+  j.cells[cell] = value;
+  if (!j.isRecording) return;
   if (j.length === j.entryCell.length) grow(j);
   j.entryCell[j.length] = cell;
   j.entryOld[j.length] = old;
   j.length++;
-  j.cells[cell] = value;
 }
 
 /** Adds to a cell, remembering its old value. */
 export function add(j: Journal, cell: number, delta: number): void {
   if (delta === 0) return;
-  if (j.length === j.entryCell.length) grow(j);
   const old = j.cells[cell]!;
+  j.cells[cell] = old + delta;
+  if (!j.isRecording) return;
+  if (j.length === j.entryCell.length) grow(j);
   j.entryCell[j.length] = cell;
   j.entryOld[j.length] = old;
   j.length++;
-  j.cells[cell] = old + delta;
 }
 
 /** Notes that a node's ledgers changed, now and again when the change is undone. */
 export function touchNode(j: Journal, node: number): void {
+  if (!j.isRecording) return;
   if (j.length === j.entryCell.length) grow(j);
   j.entryCell[j.length] = -1 - node;
   j.entryOld[j.length] = 0;
