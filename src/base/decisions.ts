@@ -112,6 +112,10 @@ export interface SearchCounts {
   skipped: number;
 }
 
+export function emptySearchCounts(): SearchCounts {
+  return { attempts: 0, solved: 0, unitsPopped: 0, unitsLeaving: 0, simulations: 0, rejected: 0, skipped: 0 };
+}
+
 /** Result of one cycle besides its decisions. Plain data: it crosses threads by structured clone. */
 export interface CycleReport {
   readonly jobs: readonly JobReport[];

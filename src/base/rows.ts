@@ -6,7 +6,6 @@ export type TextRow = Row<'text'>;
 export type NodeRow = Row<'node'>;
 export type PodRow = Row<'pod'>;
 export type PodGroupRow = Row<'podGroup'>;
-export type QueueRow = Row<'queue'>;
 
 /** "No such row": the value of an absent foreign key. */
 export const NO_ROW = -1;

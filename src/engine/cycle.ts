@@ -7,6 +7,7 @@ import { EXISTING_ACTIONS, findAction } from './actions/index.ts';
 import type { SearchPort, SearchRequest } from './parallel.ts';
 import { evaluateRange } from './placement/classIndex.ts';
 import type { Evaluator } from './placement/evaluate.ts';
+import { createFragmentation } from './placement/gpuWaste.ts';
 import { readRequest } from './placement/requests.ts';
 import { jobReports, queueReports } from './report/reports.ts';
 import { staleBindRequests } from './report/staleBindRequests.ts';
@@ -74,12 +75,14 @@ export interface SearchContext {
 export function openSearch(view: SnapshotView, config: SchedulerConfig, buffer: SharedArrayBuffer): SearchContext {
   const state = openState(buffer);
   const dimOf = new Map(listDims(view).map((name, d) => [name, d] as const));
+  const policies = readPolicies(config, readPlugins(config));
   const evaluator: Evaluator = {
     state,
-    policies: readPolicies(config, readPlugins(config)),
+    policies,
     isGpuClassMapped: state.header[STATE_HEADER.isGpuMapped] === 1,
     // Tasks with resources of device classes are never handed over.
     delegatedDims: new Uint8Array(state.sizes.dims),
+    fragmentation: policies.fragmentation ? createFragmentation(view, state, policies.predicates) : null,
   };
   return {
     run(request, from, to) {

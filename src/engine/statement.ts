@@ -1,4 +1,5 @@
 import { SignatureFlag } from '../base/codes.ts';
+import { isSamePlacement, type ZonePlacement } from './numa/align.ts';
 import { evictTask, nodeOf, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
 import type { Session } from './session/session.ts';
 import { Status } from './session/status.ts';
@@ -10,6 +11,7 @@ interface Marks {
   readonly node: number;
   readonly journalMark: number;
   readonly draMark: number;
+  readonly numaMark: number;
 }
 
 /** A task was put on a node. GPU groups are kept by name: numbers of new groups do not survive an undo. */
@@ -20,6 +22,9 @@ export interface Placement extends Marks {
   readonly oldGroups: readonly number[] | undefined;
   /** Status before its virtual eviction, for a task that moves. */
   readonly evictedFrom: Status | undefined;
+  /** NUMA zones, and those the task had before. */
+  readonly zones: ZonePlacement | null;
+  readonly oldZones: ZonePlacement | null;
 }
 
 /** A task was evicted in mind: it holds its node as Releasing. */
@@ -46,16 +51,24 @@ export function createStatement(session: Session): Statement {
 }
 
 function marks(s: Session, podRow: number, node: number): Marks {
-  return { podRow, node, journalMark: mark(s.journal), draMark: s.dra.mark() };
+  return { podRow, node, journalMark: mark(s.journal), draMark: s.dra.mark(), numaMark: s.numa?.mark() ?? 0 };
 }
 
 /**
  * Places a task, creating groups for names the node does not have. False, with nothing changed, when claims fail. A task
- * that was evicted in mind and comes to its own node and devices again simply stays (spec 03 section 5.1).
+ * that was evicted in mind and comes to its own node, devices and zones again simply stays (spec 03 section 5.1).
  */
-export function place(st: Statement, podRow: number, node: number, status: 2 | 3, groupNames: readonly string[]): boolean {
+export function place(
+  st: Statement,
+  podRow: number,
+  node: number,
+  status: 2 | 3,
+  groupNames: readonly string[],
+  zones: ZonePlacement | null,
+): boolean {
   const s = st.session;
-  if (s.evicted.has(podRow) && nodeOf(s, podRow) === node && holdsGroups(s, podRow, groupNames)) return restore(st, podRow, node);
+  const isBack = s.evicted.has(podRow) && nodeOf(s, podRow) === node;
+  if (isBack && holdsGroups(s, podRow, groupNames) && holdsZones(s, podRow, zones)) return restore(st, podRow, node);
   const at = marks(s, podRow, node);
   const oldGroups = s.tasks.groups.get(podRow);
   const groups = groupNames.map((name) => groupNumber(s, node, name));
@@ -65,13 +78,18 @@ export function place(st: Statement, podRow: number, node: number, status: 2 | 3
   }
   const evictedFrom = s.evicted.get(podRow);
   s.evicted.delete(podRow);
-  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom });
+  const oldZones = s.numa?.place(podRow, zones, status === Status.allocated) ?? null;
+  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom, zones, oldZones });
   return true;
 }
 
 function holdsGroups(s: Session, podRow: number, groupNames: readonly string[]): boolean {
   const held = s.tasks.groups.get(podRow) ?? [];
   return held.length === groupNames.length && held.every((g, i) => s.groupNames[g] === groupNames[i]);
+}
+
+function holdsZones(s: Session, podRow: number, zones: ZonePlacement | null): boolean {
+  return zones === null || isSamePlacement(zones, s.numa?.zonesOf(podRow) ?? null);
 }
 
 function groupNumber(s: Session, node: number, name: string): number {
@@ -86,6 +104,7 @@ export function evict(st: Statement, podRow: number, node: number): void {
   const s = st.session;
   const at = marks(s, podRow, node);
   const oldStatus = evictTask(s, podRow, node);
+  s.numa?.evict(podRow);
   s.evicted.set(podRow, oldStatus);
   st.ops.push({ kind: 'evict', ...at, oldStatus });
 }
@@ -100,6 +119,7 @@ export function restore(st: Statement, podRow: number, node: number): boolean {
   if (oldStatus === undefined) throw new Error(`pod row ${podRow} is not evicted`);
   const at = marks(s, podRow, node);
   if (!restoreTask(s, podRow, node, oldStatus)) return false;
+  s.numa?.restore(podRow);
   s.evicted.delete(podRow);
   st.ops.push({ kind: 'restore', ...at });
   return true;
@@ -123,6 +143,7 @@ export function undoTo(st: Statement, count: number): void {
   }
   rollback(s.journal, first.journalMark);
   s.dra.rollback(first.draMark);
+  s.numa?.rollback(first.numaMark);
   st.ops.length = count;
 }
 
@@ -135,6 +156,7 @@ function undoIndexes(s: Session, p: Placement): void {
   if (p.evictedFrom !== undefined) s.evicted.set(p.podRow, p.evictedFrom);
   if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
   else s.tasks.groups.set(p.podRow, p.oldGroups);
+  s.numa?.stamp(p.podRow, p.oldZones);
 }
 
 function moveStorage(s: Session, podRow: number, node: number, toAlive: boolean): void {
@@ -142,19 +164,19 @@ function moveStorage(s: Session, podRow: number, node: number, toAlive: boolean)
   s.csi?.add(podRow, node, toAlive);
 }
 
-export function placementsOf(st: Statement): Placement[] {
+function placementsOf(st: Statement): Placement[] {
   return st.ops.filter((op) => op.kind === 'place');
 }
 
 /**
- * Turns every allocation of a job's own statement into waiting (spec 03 section 5.4): same tasks, nodes and devices.
+ * Turns every allocation of a job's own statement into waiting (spec 03 section 5.4): same tasks, nodes, devices and zones.
  * Placements that wait already keep their turn, converted ones follow. False when one of them cannot be made again.
  */
 export function convertToPipelined(st: Statement): boolean {
   const all = placementsOf(st);
   undoTo(st, 0);
   const order = [...all.filter((p) => p.status === Status.pipelined), ...all.filter((p) => p.status === Status.allocated)];
-  return order.every((p) => place(st, p.podRow, p.node, Status.pipelined, p.groupNames));
+  return order.every((p) => place(st, p.podRow, p.node, Status.pipelined, p.groupNames, p.zones));
 }
 
 /** Makes the operations final: allocated tasks become Binding, the undo log is forgotten. Returns the placements. */
@@ -164,5 +186,6 @@ export function commit(st: Statement): Placement[] {
   for (const p of placements) if (statusOf(s, p.podRow) === Status.allocated) setStatus(s, p.podRow, Status.binding);
   seal(s.journal);
   s.dra.seal();
+  s.numa?.seal();
   return placements;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import type { CycleReport, Decision } from '../../src/base/decisions.ts';
+import { type CycleReport, type Decision, emptySearchCounts } from '../../src/base/decisions.ts';
 import type { PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotOptions, SnapshotView } from '../../src/base/snapshotView.ts';
 import { type DecideParts, decide } from '../../src/cli/decide.ts';
@@ -115,7 +115,7 @@ function waitingReport(view: SnapshotView): CycleReport {
       },
     ],
     counts: { bound: 1, pipelined: 0, evicted: 0, jobsAttempted: 2, jobsFailed: 1, nodesEvaluated: 2, scans: 0, classes: 1 },
-    phaseMs: { open: 1, allocate: 0.5 },
+    search: emptySearchCounts(), phaseMs: { open: 1, allocate: 0.5 },
     staleBindRequests: [],
   };
 }

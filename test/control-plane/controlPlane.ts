@@ -1,6 +1,6 @@
 // A real Kubernetes control plane on loopback for tests: etcd, kube-apiserver and kube-controller-manager as child processes in a
 // temporary folder, on free ports, with RBAC, tokens and certificates as in a cluster. Nothing of it outlives the test process.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { buildControlPlane, DEFAULT_VERSION } from './build.ts';
-import { type ProbeAnswer, type ProcessUsage, Program } from './program.ts';
+import type { ProbeAnswer, ProcessUsage, Program } from './program.ts';
 import { parseRequestCounts, type RequestCount } from './serverMetrics.ts';
+import { apiServerProgram, controllerProgram, etcdProgram, type ServerOptions, type Site, writeIdentities } from './servers.ts';
 
 /**
  * What tests of a scheduler need. Node lifecycle, taint eviction and node IPAM are left out: they would evict from nodes without
@@ -32,21 +33,13 @@ const DEFAULT_CONTROLLERS: readonly string[] = [
 ];
 const PORT_TRIES = 3;
 
-export interface ControlPlaneOptions {
+export interface ControlPlaneOptions extends ServerOptions {
   /** Kubernetes release; its minor must be pinned. Ignored with KUBEBUILDER_ASSETS. */
   readonly version?: string;
   /** Kept afterwards when given; else a temporary folder that stop() removes unless KAI_CONTROL_PLANE_KEEP is set. */
   readonly folder?: string;
-  /** etcd syncs its log to the disk; off, only a crash of the machine loses data. */
-  readonly isSynced?: boolean;
   /** Controllers to run; [] = no controller manager. */
   readonly controllers?: readonly string[];
-  /** Appended to the command lines; the last occurrence of a flag wins. */
-  readonly etcdArgs?: readonly string[];
-  readonly apiServerArgs?: readonly string[];
-  readonly controllerArgs?: readonly string[];
-  /** Soft memory limit of each Go program, as GOMEMLIMIT: "2GiB". */
-  readonly memoryLimit?: string;
   readonly log?: (line: string) => void;
 }
 
@@ -121,98 +114,6 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Files that make identities: static tokens, and the key pair that signs service account tokens. */
-function writeIdentities(folder: string, adminToken: string): void {
-  writeFileSync(join(folder, 'tokens.csv'), `${adminToken},admin,admin,"system:masters"\n`, { mode: 0o600 });
-  const key = generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
-  writeFileSync(join(folder, 'service-account.key'), key.privateKey, { mode: 0o600 });
-  writeFileSync(join(folder, 'service-account.pub'), key.publicKey);
-}
-
-interface Site {
-  readonly bin: string;
-  readonly folder: string;
-  readonly options: ControlPlaneOptions;
-  readonly etcdPort: number;
-  readonly apiPort: number;
-  readonly controllerPort: number;
-}
-
-function etcdProgram({ bin, folder, options, etcdPort }: Site): Program {
-  const url = `http://127.0.0.1:${etcdPort}`;
-  const args = [
-    `--data-dir=${join(folder, 'etcd')}`,
-    `--listen-client-urls=${url}`,
-    `--advertise-client-urls=${url}`,
-    '--listen-peer-urls=http://127.0.0.1:0',
-    '--log-level=warn',
-    '--quota-backend-bytes=4294967296',
-    '--snapshot-count=10000',
-    ...(options.isSynced === true ? [] : ['--unsafe-no-fsync']),
-    ...(options.etcdArgs ?? []),
-  ];
-  return new Program({ name: 'etcd', command: join(bin, 'etcd'), args, logFile: join(folder, 'etcd.log'), env: memoryOf(options) });
-}
-
-function apiServerProgram({ bin, folder, options, etcdPort, apiPort }: Site): Program {
-  const args = [
-    `--etcd-servers=http://127.0.0.1:${etcdPort}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    `--secure-port=${apiPort}`,
-    `--cert-dir=${join(folder, 'serving')}`,
-    '--service-cluster-ip-range=10.96.0.0/16',
-    // A loopback address is not allowed in Endpoints.
-    '--endpoint-reconciler-type=none',
-    `--token-auth-file=${join(folder, 'tokens.csv')}`,
-    '--authorization-mode=RBAC',
-    '--anonymous-auth=false',
-    '--service-account-issuer=https://kubernetes.default.svc',
-    `--service-account-key-file=${join(folder, 'service-account.pub')}`,
-    `--service-account-signing-key-file=${join(folder, 'service-account.key')}`,
-    // It taints every new node "not ready" until a node lifecycle controller comes, and there is none.
-    '--disable-admission-plugins=TaintNodesByCondition',
-    '--allow-privileged=true',
-    '--profiling=false',
-    '--event-ttl=1h',
-    ...(options.apiServerArgs ?? []),
-  ];
-  const logFile = join(folder, 'kube-apiserver.log');
-  return new Program({ name: 'kube-apiserver', command: join(bin, 'kube-apiserver'), args, logFile, env: memoryOf(options) });
-}
-
-function controllerProgram({ bin, folder, options, controllerPort }: Site, kubeconfig: string, controllers: readonly string[]): Program {
-  const args = [
-    `--kubeconfig=${kubeconfig}`,
-    `--controllers=${controllers.join(',')}`,
-    '--leader-elect=false',
-    '--use-service-account-credentials=false',
-    `--service-account-private-key-file=${join(folder, 'service-account.key')}`,
-    `--root-ca-file=${join(folder, 'serving/apiserver.crt')}`,
-    '--bind-address=127.0.0.1',
-    `--secure-port=${controllerPort}`,
-    `--cert-dir=${join(folder, 'controller-serving')}`,
-    // At the default 20 requests per second the Job controller, not the scheduler, would limit a run.
-    '--kube-api-qps=500',
-    '--kube-api-burst=1000',
-    '--concurrent-job-syncs=10',
-    '--concurrent-gc-syncs=20',
-    '--profiling=false',
-    ...(options.controllerArgs ?? []),
-  ];
-  const logFile = join(folder, 'kube-controller-manager.log');
-  const command = join(bin, 'kube-controller-manager');
-  return new Program({ name: 'kube-controller-manager', command, args, logFile, env: memoryOf(options) });
-}
-
-function memoryOf(options: ControlPlaneOptions): Readonly<Record<string, string>> {
-  return options.memoryLimit === undefined ? {} : { GOMEMLIMIT: options.memoryLimit };
-}
-
 /**
  * Starts a control plane and resolves when /readyz is 200 and, with controllers, when they run: about three seconds once the
  * programs are built. Throws with the end of the server's log when one of them does not come up.
@@ -224,7 +125,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'kai-control-plane-'));
     mkdirSync(folder, { recursive: true });
     const [etcdPort, apiPort, controllerPort] = await freePorts(3);
-    const plane = new RunningPlane({ bin, folder, options, etcdPort: etcdPort!, apiPort: apiPort!, controllerPort: controllerPort! }, version);
+    const plane = new RunningPlane(
+      { bin, folder, options, etcdPort: etcdPort!, apiPort: apiPort!, controllerPort: controllerPort! },
+      options,
+      version,
+    );
     try {
       await plane.start();
       return plane;
@@ -245,6 +150,7 @@ class RunningPlane implements ControlPlane {
   readonly adminToken = randomBytes(16).toString('hex');
   readonly kubectl: string | undefined;
   readonly #site: Site;
+  readonly #options: ControlPlaneOptions;
   readonly #etcd: Program;
   readonly #apiServer: Program;
   #controllers: Program | undefined;
@@ -253,7 +159,8 @@ class RunningPlane implements ControlPlane {
   /** The servers' certificates are made at their first start, so probes cannot check them yet. */
   readonly #probeAgent = new Agent({ allowH2: false, connect: { rejectUnauthorized: false }, headersTimeout: 5_000, bodyTimeout: 30_000 });
 
-  constructor(site: Site, version: string) {
+  constructor(site: Site, options: ControlPlaneOptions, version: string) {
+    this.#options = options;
     this.version = version;
     this.#site = site;
     this.folder = site.folder;
@@ -298,10 +205,10 @@ class RunningPlane implements ControlPlane {
   }
 
   async #startControllers(): Promise<void> {
-    const controllers = this.#site.options.controllers ?? DEFAULT_CONTROLLERS;
+    const controllers = this.#options.controllers ?? DEFAULT_CONTROLLERS;
     if (controllers.length === 0) return;
     if (!existsSync(join(this.#site.bin, 'kube-controller-manager'))) {
-      (this.#site.options.log ?? console.error)(`${this.#site.bin} has no kube-controller-manager: no controllers run`);
+      (this.#options.log ?? console.error)(`${this.#site.bin} has no kube-controller-manager: no controllers run`);
       return;
     }
     this.#controllers = controllerProgram(this.#site, this.#kubeconfig, controllers).start();
@@ -387,7 +294,7 @@ class RunningPlane implements ControlPlane {
   }
 
   async stop(): Promise<void> {
-    const isKept = this.#site.options.folder !== undefined;
+    const isKept = this.#options.folder !== undefined;
     for (const program of this.#programs().reverse()) await program.stop(isKept ? 'SIGTERM' : 'SIGKILL');
     await this.#probeAgent.destroy();
     if (!isKept && !process.env.KAI_CONTROL_PLANE_KEEP) rmSync(this.folder, { recursive: true, force: true });

@@ -60,7 +60,10 @@ export class Program {
     this.#child = child;
     this.#exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => resolve(signal ?? code));
-      child.once('error', () => resolve(null));
+      child.once('error', () => {
+        this.#child = undefined;
+        resolve(null);
+      });
     });
     return this;
   }

@@ -1,7 +1,7 @@
 // A small deterministic engine for the runner's tests: every job searches all nodes, takes the best one and commits a batch.
 // It fails on demand. Its script travels in `config.scenarioSearchBudgets`.
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import type { CycleReport, RawDecision } from '../../src/base/decisions.ts';
+import { type CycleReport, type RawDecision, emptySearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -155,7 +155,7 @@ export function runCycle(
   }
   sink.phase('allocate');
   const counts = { bound: script.jobs, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
-  return { jobs: [], queues: [], counts, phaseMs: {}, staleBindRequests: ['a/b'] };
+  return { jobs: [], queues: [], counts, search: emptySearchCounts(), phaseMs: {}, staleBindRequests: ['a/b'] };
 }
 
 export function openSearch(view: SnapshotView, config: SchedulerConfig, state: SharedArrayBuffer): SearchContext {

@@ -13,7 +13,7 @@ export function describePlacement(s: Session, action: string, job: number, p: Pl
   const r = requestOf(s, p.podRow);
   const isMig = r.type === RequestType.migInstance;
   const portion = r.isShared ? formatPortion(devicePortion(r, s.state.facts.gpuMemoryMib[p.node]!)) : r.wholeGpus > 0 ? '1.00' : '0.00';
-  const details = claimDetails(s, p.podRow);
+  const details = detailsOf(s, p);
   return {
     kind: p.status === Status.pipelined ? 'pipeline' : 'bind',
     action,
@@ -26,6 +26,12 @@ export function describePlacement(s: Session, action: string, job: number, p: Pl
     gpuGroups: p.groupNames,
     ...(details === null ? {} : { details }),
   };
+}
+
+function detailsOf(s: Session, p: Placement): DecisionDetails | null {
+  const claims = claimDetails(s, p.podRow);
+  if (s.numa === null || p.zones === null) return claims;
+  return { ...claims, predictedNUMAZones: s.numa.describe(p.zones) };
 }
 
 function claimDetails(s: Session, podRow: number): DecisionDetails | null {

@@ -14,7 +14,8 @@ import { commit, createStatement, type Statement } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
 import { mayReclaim, type QueueAmounts } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
-import { searchVictims } from '../victims/search.ts';
+import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
+import { searchVictims, type Solution } from '../victims/search.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
@@ -28,29 +29,31 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
   const candidates = pendingJobs(s).filter((job) => (action !== 'consolidation' || s.jobs.isPreemptible[job] === 1) && !isDelayed(s, job));
   if (candidates.length === 0) return;
   const tree = createJobTree(s, candidates, s.config.queueDepthPerAction[action] ?? -1);
+  const waiting = createWaitingJobs(s, candidates);
   let order: VictimOrder | null = null;
   const failed = new Set<string>();
   for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
     const queue = s.jobs.queue[job]!;
     const tasks = tasksOf(s, tree, job);
-    if (tasks.length > 0 && isAllowed(s, action, job, tasks)) {
-      const key = s.config.params.useSchedulingSignatures ? requestKey(s, job, tasks) : '';
-      if (key !== '' && failed.has(key)) s.search.skipped++;
+    const key = tasks.length > 0 && isAllowed(s, action, job, tasks) ? requestKey(s, job, tasks) : null;
+    let solution: Solution | null = null;
+    if (key !== null && key !== '' && failed.has(key)) s.search.skipped++;
+    else if (key !== null) {
+      s.search.attempts++;
+      order ??= createVictimOrder(s);
+      const st = createStatement(s);
+      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) solution = searchVictims(st, { action, job, tasks, order, waiting, jobLimit });
+      if (solution === null) failed.add(key);
       else {
-        s.search.attempts++;
-        order ??= createVictimOrder(s);
-        const st = createStatement(s);
-        const solution = hasGenerator(s) && mayPreempt(s, action, job, tasks) ? searchVictims(st, order, action, job, tasks, jobLimit) : null;
-        if (solution === null) failed.add(key);
-        else {
-          s.search.solved++;
-          failed.clear();
-          const victims = finish(st, action, job, solution.start, emit);
-          reorderVictims(s, order, victims);
-          for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
-        }
+        s.search.solved++;
+        failed.clear();
+        const victims = finish(st, action, job, solution.start, emit);
+        reorderVictims(s, order, victims);
+        for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
+        for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
       }
     }
+    if (solution === null) passOver(s, waiting, tree, job);
     refresh(s, tree, queue);
   }
 }
@@ -103,8 +106,9 @@ function mayPreempt(s: Session, action: VictimAction, job: number, tasks: readon
   return violation === null || violation.isLimit;
 }
 
-/** Jobs with equal keys ask for the same under the same rules: if one failed and nothing changed, so will the next. */
+/** Jobs with equal keys ask for the same under the same rules: if one failed and nothing changed, so will the next. '' = compares with nobody. */
 function requestKey(s: Session, job: number, tasks: readonly number[]): string {
+  if (!s.config.params.useSchedulingSignatures) return '';
   const { shapeRow, signatureRow, labelSetRow, claimsJson, nominatedNodeText } = s.view.pods;
   if (s.jobs.tree.has(job) || s.view.podGroups.topologyJson[s.jobs.row[job]!]! >= 0) return '';
   let key = `${s.jobs.queue[job]!},${s.jobs.priority[job]!},${s.jobs.isPreemptible[job]!}`;

@@ -8,7 +8,7 @@ export function isSetReady(s: Session, podSet: number): boolean {
 }
 
 /** Leaf: active-allocated ≥ min. */
-export function isSetSatisfied(s: Session, podSet: number): boolean {
+function isSetSatisfied(s: Session, podSet: number): boolean {
   return countOf(s, SET_CELL.active, podSet) >= s.podSets.min[podSet]!;
 }
 
@@ -58,7 +58,7 @@ export function jobCount(s: Session, job: number, column: number): number {
 }
 
 /** Position of a job against its minimum, for the job order (spec 02 section 9.1 rule 2). */
-export const Elastic = { below: 0, exact: 1, above: 2 } as const;
+const Elastic = { below: 0, exact: 1, above: 2 } as const;
 
 /** Leaf by leaf, whatever the sets above need: the recorded decisions of the reference assert this form (06 section 3.1). */
 export function elasticState(s: Session, job: number): number {

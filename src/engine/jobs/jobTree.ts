@@ -17,25 +17,35 @@ export interface JobTree {
   /** Tasks of a job's next step and their sum, kept until the job is pushed again. */
   readonly tasks: (readonly number[] | undefined)[];
   readonly needs: (Need | undefined)[];
+  /** Tasks of a job's next step. */
+  readonly choose: ChooseTasks;
 }
+
+/** Which pods a job's next step takes. */
+export type ChooseTasks = (s: Session, job: number) => readonly number[];
 
 /**
  * Builds the tree from candidate jobs (spec 02 section 12). `depth`: jobs kept per leaf queue, the best by job order;
- * negative = all.
+ * negative = all. `reuse`: a tree nobody needs any more, for its memory.
  */
-export function createJobTree(s: Session, candidates: readonly number[], depth: number): JobTree {
-  const t: JobTree = {
-    keys: createQueueKeys(s.queues),
-    jobs: new Array<number[] | undefined>(s.queues.count).fill(undefined),
-    head: new Int32Array(s.queues.count).fill(-1),
-    bestChild: new Int32Array(s.queues.count).fill(-1),
-    elastic: new Int8Array(s.jobs.count),
-    tasks: new Array<readonly number[] | undefined>(s.jobs.count).fill(undefined),
-    needs: new Array<Need | undefined>(s.jobs.count).fill(undefined),
-  };
+export function createJobTree(
+  s: Session,
+  candidates: readonly number[],
+  depth: number,
+  choose: ChooseTasks = selectTasks,
+  reuse: JobTree | null = null,
+): JobTree {
+  const t = reuse === null ? emptyTree(s, choose) : { ...reuse, choose };
+  if (reuse !== null) {
+    t.jobs.fill(undefined);
+    t.head.fill(-1);
+    t.bestChild.fill(-1);
+  }
   for (const job of candidates) {
     const queue = s.jobs.queue[job]!;
     if (queue < 0 || s.queues.isLeaf[queue] !== 1) continue;
+    t.tasks[job] = undefined;
+    t.needs[job] = undefined;
     t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
     const list = t.jobs[queue];
     if (list === undefined) t.jobs[queue] = [job];
@@ -51,6 +61,19 @@ export function createJobTree(s: Session, candidates: readonly number[], depth: 
     refresh(s, t, q);
   }
   return t;
+}
+
+function emptyTree(s: Session, choose: ChooseTasks): JobTree {
+  return {
+    keys: createQueueKeys(s.queues),
+    jobs: new Array<number[] | undefined>(s.queues.count).fill(undefined),
+    head: new Int32Array(s.queues.count).fill(-1),
+    bestChild: new Int32Array(s.queues.count).fill(-1),
+    elastic: new Int8Array(s.jobs.count),
+    tasks: new Array<readonly number[] | undefined>(s.jobs.count).fill(undefined),
+    needs: new Array<Need | undefined>(s.jobs.count).fill(undefined),
+    choose,
+  };
 }
 
 /** Takes the best job out of the tree; −1 when it is empty. */
@@ -98,13 +121,13 @@ export function refresh(s: Session, t: JobTree, queue: number): void {
 export function tasksOf(s: Session, t: JobTree, job: number): readonly number[] {
   let tasks = t.tasks[job];
   if (tasks === undefined) {
-    tasks = selectTasks(s, job);
+    tasks = t.choose(s, job);
     t.tasks[job] = tasks;
   }
   return tasks;
 }
 
-function needOfJob(s: Session, t: JobTree, job: number): Need {
+export function needOfJob(s: Session, t: JobTree, job: number): Need {
   let need = t.needs[job];
   if (need === undefined) {
     need = needOf(s, tasksOf(s, t, job), s.minGpuMib, true);

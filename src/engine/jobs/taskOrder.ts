@@ -15,6 +15,11 @@ function rank(s: Session, podRow: number): number {
   return (master * 2 + head) * 2 ** 36 + priority;
 }
 
+/** A pod without creation time counts as the oldest, as a zero time does. */
+function timeOf(createdMs: number): number {
+  return Number.isNaN(createdMs) ? Number.NEGATIVE_INFINITY : createdMs;
+}
+
 /** Pods of a set in task order: role, priority label, creation time, UID (spec 02 section 9.2). Sorted once per cycle. */
 export function sortedPods(s: Session, podSet: number): Int32Array {
   const { first, size, pods, isSorted } = s.podSets;
@@ -28,8 +33,9 @@ export function sortedPods(s: Session, podSet: number): Int32Array {
   slice.sort((a, b) => {
     const byRank = ranks.get(a)! - ranks.get(b)!;
     if (byRank !== 0) return byRank;
-    const byTime = createdMs[a]! - createdMs[b]!;
-    if (byTime !== 0 && !Number.isNaN(byTime)) return byTime;
+    const timeA = timeOf(createdMs[a]!);
+    const timeB = timeOf(createdMs[b]!);
+    if (timeA !== timeB) return timeA < timeB ? -1 : 1;
     const ua = s.view.texts.get(uidText[a]!);
     const ub = s.view.texts.get(uidText[b]!);
     return ua < ub ? -1 : ua > ub ? 1 : 0;

@@ -12,6 +12,11 @@ export interface ZonePlacement {
   readonly amount: Float64Array;
 }
 
+export function isSamePlacement(a: ZonePlacement, b: ZonePlacement | null): boolean {
+  if (b === null || a.node !== b.node || a.cell.length !== b.cell.length) return false;
+  return a.cell.every((cell, i) => cell === b.cell[i] && a.amount[i] === b.amount[i]);
+}
+
 /**
  * Predicts what the kubelet's Topology Manager does with a pod (spec 03 section 11A.4). Holds scratch memory only: the
  * result of the last evaluation stays readable until the next.

@@ -28,7 +28,7 @@ export class ZoneLedger {
   /** The cycle begins: what was done so far is final. */
   begin(): void {
     for (let i = 0; i < this.#cellCount; i++) this.#floor[i] = Math.min(0, this.#journal.cells[i]!);
-    seal(this.#journal);
+    this.#journal.isRecording = true;
   }
 
   /** Takes amounts (sign −1) from what is available later, or gives them back. */

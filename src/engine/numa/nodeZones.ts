@@ -30,6 +30,8 @@ export interface NodeZones {
   readonly firstCell: number;
 }
 
+type ZoneFacts = Omit<NodeZones, 'firstCell'>;
+
 /** Zones by node number; null where a node has no topology. */
 export interface ZoneTable {
   readonly nodes: readonly (NodeZones | null)[];
@@ -75,12 +77,19 @@ export function readZones(view: SnapshotView, nodeCount: number, nodeOfText: Int
     if (node >= 0) rows.push({ node, row });
   }
   rows.sort((a, b) => a.node - b.node);
+  // Nodes that are alike share one text.
+  const byText = new Map<number, ZoneFacts | null>();
   let mostZones = 0;
   let cellCount = 0;
   for (const { node, row } of rows) {
-    const zones = zonesOf(JSON.parse(view.texts.get(o.specJson[row]!)), profiles, cellCount, isKnown);
+    const text = o.specJson[row]!;
+    let zones = byText.get(text);
+    if (zones === undefined) {
+      zones = zonesOf(JSON.parse(view.texts.get(text)), profiles, isKnown);
+      byText.set(text, zones);
+    }
     if (zones === null) continue;
-    nodes[node] = zones;
+    nodes[node] = { ...zones, firstCell: cellCount };
     mostZones = Math.max(mostZones, zones.names.length);
     cellCount += zones.allocatable.length;
   }
@@ -92,12 +101,7 @@ interface Zone {
   readonly resources: readonly { readonly name: string; readonly allocatable: number; readonly available: number }[];
 }
 
-function zonesOf(
-  object: unknown,
-  profiles: Map<string, ZoneProfile>,
-  firstCell: number,
-  isKnown: (name: string) => boolean,
-): NodeZones | null {
+function zonesOf(object: unknown, profiles: Map<string, ZoneProfile>, isKnown: (name: string) => boolean): ZoneFacts | null {
   const fields = record(object);
   const zones = list(fields['zones']).map(record).filter(isNumaZone).map(readZone).sort(compareZones);
   if (zones.length === 0) return null;
@@ -117,7 +121,7 @@ function zonesOf(
     }
   });
   const largestSums = largestSumsOf(allocatable, zones.length, resources.length);
-  return { profile, names: zones.map((zone) => zone.name), allocatable, available, largestSums, firstCell };
+  return { profile, names: zones.map((zone) => zone.name), allocatable, available, largestSums };
 }
 
 function isNumaZone(zone: Readonly<Record<string, unknown>>): boolean {

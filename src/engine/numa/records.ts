@@ -20,8 +20,7 @@ export function recordOf(view: SnapshotView, podRow: number, bindRequestRow: num
   const annotated = text === NO_ROW ? {} : (JSON.parse(view.texts.get(text)) as PodNumaJson);
   const promised = bindRequestRow < 0 ? NO_ROW : view.bindRequests.numaJson[bindRequestRow]!;
   const record =
-    annotated.observed ??
-    (promised === NO_ROW ? annotated.predicted : (JSON.parse(view.texts.get(promised)) as BindRequestNumaJson));
+    annotated.observed ?? (promised === NO_ROW ? annotated.predicted : (JSON.parse(view.texts.get(promised)) as BindRequestNumaJson));
   return record === undefined ? null : placementOf(record, zones, node);
 }
 

@@ -55,10 +55,13 @@ export class ZoneJudge {
   /** Judges the nodes again that changed since. */
   catchUp(v: ZoneVerdicts): void {
     const { changed, changedLength } = this.#journal;
-    for (let i = v.cursor; i < changedLength; i++) {
-      const n = changed[i]!;
-      // Runs of marks of one node are the rule.
-      if (i + 1 < changedLength && changed[i + 1] === n) continue;
+    if (v.cursor === changedLength) return;
+    const isMost = changedLength - v.cursor > v.isRefused.length;
+    const end = isMost ? v.isRefused.length : changedLength;
+    for (let i = isMost ? 0 : v.cursor; i < end; i++) {
+      const n = isMost ? i : changed[i]!;
+      // One change of a node makes several marks in a row.
+      if (!isMost && i + 1 < end && changed[i + 1] === n) continue;
       const zones = this.#handledZones(v.kind, n);
       if (zones !== null) this.#judge(v, n, zones);
     }

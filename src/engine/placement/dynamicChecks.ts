@@ -85,7 +85,7 @@ export function checkNode(s: Session, c: DynamicChecks, n: number): number {
  * Queue limits and quota with the task's amount on this very node (spec 03 section 7.3 step 1). Other requests count the
  * same on every node, so the job's own check covers them.
  */
-export function fitsQueueOnNode(s: Session, podRow: number, job: number, n: number): boolean {
+function fitsQueueOnNode(s: Session, podRow: number, job: number, n: number): boolean {
   return findViolation(s, job, needOnNode(s, podRow, n)) === null;
 }
 

@@ -2,6 +2,8 @@ import { NodeFlag, NODE_NOT_USABLE, RequestType } from '../../base/codes.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { compileNodeConstraints, nodeConstraintCodesInto } from '../filters/nodeConstraints.ts';
 import { NodeKind, type SlotColumns, type State } from '../state/layout.ts';
+import { fragmentationKey } from './fragmentation.ts';
+import type { Fragmentation } from './gpuWaste.ts';
 import { PredicateCode } from './reasons.ts';
 import { deviceMib, devicePortion, type Request } from './requests.ts';
 
@@ -23,6 +25,8 @@ export interface Policies {
   readonly groupOrder: 'fullest' | 'emptiest' | 'name';
   readonly predicates: boolean;
   readonly restrictNodes: boolean;
+  /** Plugin `gpufragmentation`: nodes and devices by the GPUs that a pod makes useless for others. */
+  readonly fragmentation: boolean;
 }
 
 /** Bits of a slot's `lack` column: what a node has too little of (spec 03 section 7.1). */
@@ -46,6 +50,8 @@ export interface Evaluator {
   readonly isGpuClassMapped: boolean;
   /** 1 for dimensions that a device class serves: skipped on nodes that do not offer them (spec 03 section 11.9). */
   readonly delegatedDims: Uint8Array;
+  /** With `policies.fragmentation`; else null. */
+  readonly fragmentation: Fragmentation | null;
 }
 
 /** Scores below this distance belong to placement; everything above is a multiple of 10 (spec 03 section 8.2). */
@@ -55,6 +61,8 @@ const CPU_NODE = 10;
 /** Binpack keys: bucket/10 × this − non-allocated amount. Larger than any amount on a node, so buckets never mix. */
 const BUCKET_STEP = 2 ** 40;
 const NOT_OFFERED = 2 ** 39;
+/** Resolution of spreading where it is a tie-break only. */
+const SPREAD_STEPS = 2 ** 16;
 
 /** Fills `before` and `after` of a slot: refusals that hold for the whole cycle. */
 export function staticCodesInto(
@@ -190,16 +198,27 @@ export function evaluateNode(e: Evaluator, r: Request, isGpuTask: boolean, slot:
   if (code === 0) code = slot.after[n]!;
   if (code === 0 && r.isShared && (r.deviceCount <= 0 || groups + wholeDevices < r.deviceCount)) code = PredicateCode.noGpuSelection;
   slot.code[n] = code;
-  slot.key[n] = code === 0 ? keyOf(e, r, isGpuTask, n, now, groups) : Number.NEGATIVE_INFINITY;
+  slot.key[n] = code === 0 ? keyIn(e, r, isGpuTask, n, extraGpus, bucketOf(e, r, isGpuTask, n, now, groups)) : Number.NEGATIVE_INFINITY;
 }
 
-function keyOf(e: Evaluator, r: Request, isGpuTask: boolean, n: number, now: boolean, groups: number): number {
-  const { ledger: l, facts } = e.state;
+/** The scores above placement: sharing, availability, node type. */
+export function bucketOf(e: Evaluator, r: Request, isGpuTask: boolean, n: number, now: boolean, groups: number): number {
   const p = e.policies;
   let bucket = 0;
   if (p.gpuSharing && (r.isShared ? groups > 0 : p.gpuSharingForAll && hasRoomInGroup(e.state, r, n))) bucket += SHARING;
   if (p.availability && now) bucket += AVAILABLE;
-  if (p.resourceType && !isGpuTask && (facts.kind[n]! & NodeKind.cpuOnly) !== 0) bucket += CPU_NODE;
+  if (p.resourceType && !isGpuTask && (e.state.facts.kind[n]! & NodeKind.cpuOnly) !== 0) bucket += CPU_NODE;
+  return bucket;
+}
+
+/** The key of a node with these scores above placement. Packing: exact for scores at least 9 apart. */
+export function keyIn(e: Evaluator, r: Request, isGpuTask: boolean, n: number, extraGpus: number, bucket: number): number {
+  const { ledger: l, facts } = e.state;
+  const p = e.policies;
+  if (e.fragmentation !== null) {
+    const key = fragmentationKey(e.fragmentation, r, n, extraGpus, isGpuTask, isGpuTask ? 0 : cpuTieBreak(e, n));
+    return (bucket / CPU_NODE) * BUCKET_STEP + key;
+  }
   if (!p.placement) return (bucket / CPU_NODE) * BUCKET_STEP;
   const allocatable = isGpuTask ? facts.allocGpu[n]! : facts.allocMilliCpu[n]!;
   const free = isGpuTask ? l.idleGpu[n]! + l.releasingGpu[n]! : l.idleMilliCpu[n]! + l.releasingMilliCpu[n]!;
@@ -209,6 +228,16 @@ function keyOf(e: Evaluator, r: Request, isGpuTask: boolean, n: number, now: boo
   }
   // A node that offers none of the resource scores 0, no better than the emptiest one.
   return (bucket / CPU_NODE) * BUCKET_STEP - (allocatable === 0 ? NOT_OFFERED : free);
+}
+
+/** CPU placement among nodes on which a CPU-only task wastes the same; smaller first. */
+function cpuTieBreak(e: Evaluator, n: number): number {
+  const { facts, ledger: l } = e.state;
+  if (!e.policies.placement) return 0;
+  const free = l.idleMilliCpu[n]! + l.releasingMilliCpu[n]!;
+  if (!e.policies.spreadCpu) return Math.max(0, free);
+  const allocatable = facts.allocMilliCpu[n]!;
+  return allocatable === 0 ? SPREAD_STEPS : Math.round((1 - free / allocatable) * SPREAD_STEPS);
 }
 
 /** The reference's sharing bonus for requests that are not shared: m is a whole device or nothing (spec 03 section 8.2). */

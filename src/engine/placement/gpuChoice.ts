@@ -1,4 +1,5 @@
 import { type Evaluator, fitsNow } from './evaluate.ts';
+import { leastWastefulDevices } from './fragmentation.ts';
 import { deviceMib, type Request } from './requests.ts';
 
 /** Devices for a shared request on one node, in the order they are used. */
@@ -16,6 +17,7 @@ export interface DeviceChoice {
 export function chooseDevices(e: Evaluator, r: Request, n: number, pipelineOnly: boolean): DeviceChoice | null {
   const wanted = r.deviceCount;
   if (wanted <= 0) return null;
+  if (e.fragmentation !== null) return chooseByFragmentation(e, leastWastefulDevices(e.fragmentation, r, n), r, n, pipelineOnly);
   const { groups: g, ledger, facts } = e.state;
   const nodeMib = facts.gpuMemoryMib[n]!;
   const mib = deviceMib(r, nodeMib);
@@ -51,6 +53,21 @@ export function chooseDevices(e: Evaluator, r: Request, n: number, pipelineOnly:
   }
   if (!newDeviceFirst) takeWhole();
   return { groups: chosen, mustWait };
+}
+
+/** The devices that the node's score was computed for; waiting as in section 9.2. */
+function chooseByFragmentation(e: Evaluator, groups: readonly number[] | null, r: Request, n: number, pipelineOnly: boolean): DeviceChoice | null {
+  if (groups === null) return null;
+  const { groups: g, ledger, facts } = e.state;
+  const nodeMib = facts.gpuMemoryMib[n]!;
+  const idle = Math.trunc(ledger.idleGpu[n]!);
+  let mustWait = pipelineOnly || !fitsNow(e, r, n, 0, 0);
+  let whole = 0;
+  for (const k of groups) {
+    const isIdle = k < 0 ? whole++ < idle : g.hasAllocated[k]! === 1 && nodeMib - g.allocatedMib[k]! >= deviceMib(r, nodeMib);
+    if (!isIdle) mustWait = true;
+  }
+  return { groups: [...groups], mustWait };
 }
 
 /** Name of a new group: a UUID that is a function of the pod and the device number (spec 09 row 2). */

@@ -1,4 +1,4 @@
-import { nodeOf, requestOf } from '../session/occupy.ts';
+import { requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import type { SlotColumns } from '../state/layout.ts';
@@ -44,16 +44,18 @@ export function placeTask(st: Statement, podRow: number, job: number, mode: Plac
   const checks = dynamicChecks(s, podRow, job);
   if (checks?.usesDra === true) {
     const columns = claimColumns(s, podRow, request, signatureRow);
-    if (scan(st, checks, columns, mode)) return true;
+    if (scan(st, checks, claimKeys(s, podRow, request, columns, mode.nodes), mode)) return true;
     if (!mode.pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null, mode.nodes);
     return false;
   }
   const c = classOf(s.classes, request, signatureRow);
-  const best = mode.nodes === null && checks === null ? bestNode(c.tree, c.columns.key) : NOT_ASKED;
-  if (best >= 0 && tryNode(st, podRow, job, request, best, null, mode)) return true;
+  const zones = s.numa?.orderOf(c) ?? null;
+  const { tree, key } = zones ?? { tree: c.tree, key: c.columns.key };
+  const best = mode.nodes === null && checks === null ? bestNode(tree, key) : NOT_ASKED;
+  if (best >= 0 && zones?.isBestExact !== false && tryNode(st, podRow, job, request, best, null, mode)) return true;
   // The index's best node may still break the queue's sum there; then the others are asked in order.
   const asked = best === -1 ? null : (checks ?? capacityOnly(s, podRow, job));
-  if (asked !== null && scan(st, asked, c.columns, mode)) return true;
+  if (asked !== null && scan(st, asked, s.numa?.keysAmong(c, zones, mode.nodes) ?? key, mode)) return true;
   if (!mode.pipelineOnly) recordNodeReasons(s, podRow, c.columns, asked, c, mode.nodes);
   return false;
 }
@@ -72,12 +74,19 @@ export function claimColumns(s: Session, podRow: number, request: Request, signa
   return columns;
 }
 
-/** Tries the nodes in the order of (extra score, class key, name) until one takes the task. */
-function scan(st: Statement, checks: DynamicChecks, columns: SlotColumns, mode: PlaceMode): boolean {
+function claimKeys(s: Session, podRow: number, request: Request, columns: SlotColumns, nodes: Int32Array | null): Float64Array {
+  const extraGpus = s.dra.gpuCountOf(podRow);
+  const kind = s.numa?.kindOf(request, extraGpus > 0) ?? null;
+  if (s.numa === null || kind === null) return columns.key;
+  const asker = { columns, request, isGpuTask: request.isGpuTask || extraGpus > 0 };
+  return s.numa.claimKeysAmong(asker, kind, extraGpus, (n) => s.dra.sharedCreditOf(podRow, s.state.facts.row[n]!), nodes);
+}
+
+/** Tries the nodes in the order of (extra score, key, name) until one takes the task. */
+function scan(st: Statement, checks: DynamicChecks, key: Float64Array, mode: PlaceMode): boolean {
   const s = st.session;
   const { nodes, scores = null } = mode;
   const { extra } = checks;
-  const { key } = columns;
   s.counts.scans++;
   // Verdicts are asked for only where the node would lead; a refused node is not asked again.
   const refused = new Uint8Array(key.length);
@@ -112,17 +121,20 @@ function tryNode(st: Statement, podRow: number, job: number, r: Request, n: numb
     const credit = usesDra ? s.dra.sharedCreditOf(podRow, nodeRow) : 0;
     const hasStorage = checks?.usesStorage !== true || s.csi?.fitsNow(podRow, n, false) !== false;
     const now = !mode.pipelineOnly && hasStorage && fitsNow(s.evaluator, r, n, extraGpus, credit);
-    return place(st, podRow, n, now ? Status.allocated : Status.pipelined, []);
+    return placeInZones(st, podRow, r, n, now, []);
   }
   const choice = chooseDevices(s.evaluator, r, n, mode.pipelineOnly);
   if (choice === null) return false;
   const uid = s.view.texts.get(s.view.pods.uidText[podRow]!);
   const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : newGroupName(uid, device)));
-  return place(st, podRow, n, choice.mustWait ? Status.pipelined : Status.allocated, names);
+  return placeInZones(st, podRow, r, n, !choice.mustWait, names);
 }
 
-/** Names of the GPU groups that a task holds. */
-export function groupNamesOf(s: Session, podRow: number): readonly string[] {
-  if (nodeOf(s, podRow) < 0) return [];
-  return (s.tasks.groups.get(podRow) ?? []).map((g) => s.groupNames[g]!);
+/** Places the task in the zones that it would get on the node; waits if they are not free yet (spec 03 section 11A.7). */
+function placeInZones(st: Statement, podRow: number, r: Request, n: number, isNow: boolean, groupNames: readonly string[]): boolean {
+  const s = st.session;
+  const kind = s.numa?.kindOf(r, s.dra.gpuCountOf(podRow) > 0) ?? null;
+  if (s.numa === null || kind === null) return place(st, podRow, n, isNow ? Status.allocated : Status.pipelined, groupNames, null);
+  const isBound = isNow && s.numa.verdictsOf(kind).mustWait[n] === 0;
+  return place(st, podRow, n, isBound ? Status.allocated : Status.pipelined, groupNames, s.numa.placementOn(kind, n, isBound));
 }

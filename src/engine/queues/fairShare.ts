@@ -58,7 +58,8 @@ export function divide(d: Division, siblings: readonly number[], total: number, 
   }
   const unit = UNIT[r]!;
   for (const leftover of leftovers) {
-    const order = siblings.filter((s) => leftover.has(s)).sort((a, b) => leftover.get(b)! - leftover.get(a)! || siblings.indexOf(a) - siblings.indexOf(b));
+    // The sort is stable: equal fractions keep the order of the siblings.
+    const order = siblings.filter((s) => leftover.has(s)).sort((a, b) => leftover.get(b)! - leftover.get(a)!);
     for (const s of order) {
       if (remaining <= 0) return;
       const give = Math.min(unit, remaining);

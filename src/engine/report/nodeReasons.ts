@@ -50,6 +50,8 @@ export function recordNodeReasons(
       const number = c.codeCount[Number(code)]!;
       if (number > 0) addCount(counts, PREDICATE_TEXT[Number(code)]!, number);
     }
+    const refused = s.numa?.orderOf(c)?.refusedCount ?? 0;
+    if (refused > 0) addCount(counts, PREDICATE_TEXT[PredicateCode.numa]!, refused);
   } else {
     for (let n = 0; n < s.state.sizes.nodes; n++) {
       for (const reason of nodeReasons(s, podRow, columns, checks, n)) addCount(counts, reason, 1);
@@ -79,7 +81,7 @@ function addCount(counts: Map<string, number>, reason: string, number: number): 
 }
 
 /** `head: n reason. \nm reason.`, sorted as plain strings; the bare head without reasons. */
-export function histogram(head: string, counts: ReadonlyMap<string, number>): string {
+function histogram(head: string, counts: ReadonlyMap<string, number>): string {
   if (counts.size === 0) return head;
   const parts = [...counts].map(([reason, number]) => `${number} ${reason}`).sort();
   return `${head}: ${parts.join('. \n')}.`;
@@ -99,9 +101,15 @@ export function nodeReasons(s: Session, podRow: number, columns: SlotColumns, ch
   if (code === 0 && columns.key[n] !== Number.NEGATIVE_INFINITY && checks !== null) code = checkNode(s, checks, n);
   if (code === 0 && columns.key[n] !== Number.NEGATIVE_INFINITY && checks?.usesDra === true) {
     const reason = s.dra.check(podRow, s.state.facts.row[n]!);
-    return reason === null ? [] : [reason];
+    if (reason !== null) return [reason];
   }
+  if (code === 0 && columns.key[n] !== Number.NEGATIVE_INFINITY && isRefusedByZones(s, podRow, r, n)) code = PredicateCode.numa;
   return code === 0 ? [] : codeTexts(s, podRow, code, n);
+}
+
+function isRefusedByZones(s: Session, podRow: number, r: Request, n: number): boolean {
+  const kind = s.numa?.kindOf(r, s.dra.gpuCountOf(podRow) > 0) ?? null;
+  return kind !== null && s.numa?.verdictsOf(kind).isRefused[n] === 1;
 }
 
 function lackText(s: Session, r: Request, bit: number): string {

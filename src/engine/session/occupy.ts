@@ -13,7 +13,7 @@ export function taskCell(s: Session, column: number, podRow: number): number {
 export function queueCell(s: Session, column: number, queue: number): number {
   return s.state.base.queue + column * s.state.sizes.queues + queue;
 }
-export function setCell(s: Session, column: number, podSet: number): number {
+function setCell(s: Session, column: number, podSet: number): number {
   return s.state.base.podSet + column * s.state.sizes.podSets + podSet;
 }
 

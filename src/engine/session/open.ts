@@ -1,4 +1,5 @@
 import type { SchedulerConfig } from '../../base/config.ts';
+import { emptySearchCounts } from '../../base/decisions.ts';
 import { NodeFlag, NODE_NOT_USABLE, PodFlag, SignatureFlag } from '../../base/codes.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
@@ -8,9 +9,11 @@ import { CsiStorageLedger } from '../filters/csiStorage.ts';
 import { HostPortIndex } from '../filters/hostPorts.ts';
 import { PodAffinityIndex } from '../filters/podAffinity.ts';
 import { VolumeFilter } from '../filters/volumes.ts';
+import { openNuma, type PodOnNode } from '../numa/session.ts';
 import type { SearchPort } from '../parallel.ts';
 import { createClassIndex } from '../placement/classIndex.ts';
 import type { Evaluator } from '../placement/evaluate.ts';
+import { createFragmentation } from '../placement/gpuWaste.ts';
 import { nodeMaxima } from '../placement/prepredicates.ts';
 import { migGpusOf, readRequest, type Request } from '../placement/requests.ts';
 import { divideAll } from '../queues/fairShare.ts';
@@ -28,7 +31,7 @@ import { openQueues } from './openQueues.ts';
 import { openTasks, type TaskList } from './openTasks.ts';
 import { type PluginSet, readMinRuntime, readPlugins, readPolicies } from './plugins.ts';
 import type { Session } from './session.ts';
-import { ACTIVE_USED, ALLOCATED, isIn, Status } from './status.ts';
+import { ACTIVE_ALLOCATED, ACTIVE_USED, ALLOCATED, isIn, Status } from './status.ts';
 
 /** Classes kept current at once; one more slot is scratch for tasks with claims. */
 const MAX_SLOTS = 97;
@@ -82,6 +85,7 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     policies,
     isGpuClassMapped: dra.classOfResource('nvidia.com/gpu') !== null || dra.classOfResource('amd.com/gpu') !== null,
     delegatedDims: Uint8Array.from(dimNames, (name) => (dra.classOfResource(name) === null ? 0 : 1)),
+    fragmentation: policies.fragmentation ? createFragmentation(view, state, policies.predicates) : null,
   };
   const counts = { bound: 0, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
   const requests: (Request | undefined)[] = [];
@@ -121,6 +125,9 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     csi: config.params.scheduleCsiStorage ? new CsiStorageLedger(view, state.facts.row) : null,
     configMaps: new ConfigMapIndex(view),
     topology: new TopologySession(plugins.has('topology'), topologies, view, evaluator, journal),
+    numa: plugins.has('numa')
+      ? openNuma({ view, evaluator, journal, nodeOfText, dimNames, argument: (key) => plugins.argument('numa', key) })
+      : null,
     errors: { task: new Map(), job: new Map() },
     counts,
     started: new Set(),
@@ -129,7 +136,7 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     robbed: new Set(),
     staleSince: new Map(),
     stale: new Set(),
-    search: { attempts: 0, solved: 0, unitsPopped: 0, unitsLeaving: 0, simulations: 0, rejected: 0, skipped: 0 },
+    search: emptySearchCounts(),
     attempted: new Set(),
   };
   fillState(session, opened);
@@ -152,6 +159,7 @@ function fillState(s: Session, opened: TaskList): void {
   const groups = createGroups(s, opened);
   attach(s, opened, groups, true);
   attach(s, opened, groups, false);
+  openZones(s, opened);
   for (let job = 0; job < s.jobs.count; job++) {
     if (s.jobs.queue[job]! < 0) {
       const text = s.view.podGroups.queueText[s.jobs.row[job]!]!;
@@ -233,6 +241,27 @@ function attach(s: Session, opened: TaskList, groups: ReadonlyMap<number, readon
       }
     } else if (status === Status.pending) demandOfQueue(s, p, job, -1);
   }
+}
+
+/** Puts the zone records of all pods on nodes on the ledger of plugin `numa`. */
+function openZones(s: Session, opened: TaskList): void {
+  if (s.numa === null) return;
+  const { pods } = s.view;
+  const onNodes: PodOnNode[] = [];
+  for (let p = 0; p < pods.rows; p++) {
+    const node = opened.node[p]!;
+    if (pods.used[p] !== 1 || node < 0 || !isIn(ACTIVE_USED, opened.status[p]!)) continue;
+    onNodes.push({
+      podRow: p,
+      node,
+      request: requestOf(s, p),
+      hasClaimGpus: s.dra.gpuCountOf(p) > 0,
+      bindRequestRow: s.tasks.bindRequest[p]!,
+      isTask: s.tasks.podSet[p]! >= 0,
+      isStaying: isIn(ACTIVE_ALLOCATED, opened.status[p]!),
+    });
+  }
+  s.numa.open(onNodes);
 }
 
 function markLegacyMig(s: Session, podRow: number, node: number): void {

@@ -18,7 +18,7 @@ export interface TaskList {
 }
 
 /** Live bind requests by pod row: not failed, on a node of the session, of this very pod (spec 03 section 2.5). */
-export function liveBindRequests(view: SnapshotView, nodeOfText: Int32Array): Int32Array {
+function liveBindRequests(view: SnapshotView, nodeOfText: Int32Array): Int32Array {
   const live = new Int32Array(view.pods.rows).fill(-1);
   const b = view.bindRequests;
   if (b.rows === 0) return live;

@@ -8,34 +8,6 @@ export interface PluginSet {
   argument(name: string, key: string): string | undefined;
 }
 
-/** Every plugin name that means something; others are reported by the configuration loader and skipped. */
-export const PLUGIN_NAMES: readonly string[] = Object.freeze([
-  'predicates',
-  'proportion',
-  'priority',
-  'elastic',
-  'kubeflow',
-  'ray',
-  'nodeavailability',
-  'gpusharingorder',
-  'gpupack',
-  'gpuspread',
-  'resourcetype',
-  'podaffinity',
-  'subgrouporder',
-  'taskorder',
-  'nominatednode',
-  'dynamicresources',
-  'nodeplacement',
-  'minruntime',
-  'topology',
-  'snapshot',
-  'sg-nodelocalgreedy',
-  'sg-multinodegang',
-  'reflectjoborder',
-  'numa',
-]);
-
 export function readPlugins(config: SchedulerConfig): PluginSet {
   const byName = new Map(config.plugins.map((p) => [p.name, p.arguments] as const));
   return {
@@ -69,19 +41,21 @@ export function readMinRuntime(plugins: PluginSet): MinRuntime {
 export function readPolicies(config: SchedulerConfig, plugins: PluginSet): Policies {
   const pack = plugins.has('gpupack');
   const spread = plugins.has('gpuspread');
+  const fragmentation = plugins.has('gpufragmentation') || plugins.argument('nodeplacement', 'gpu') === 'fragmentation';
   return {
     nominatedNode: plugins.has('nominatednode'),
     podAffinity: plugins.has('podaffinity'),
-    gpuSharing: plugins.has('gpusharingorder'),
+    gpuSharing: plugins.has('gpusharingorder') && !fragmentation,
     gpuSharingForAll: plugins.argument('gpusharingorder', 'scoreAllTasks') === 'true',
     availability: plugins.has('nodeavailability'),
     resourceType: plugins.has('resourcetype'),
     placement: plugins.has('nodeplacement'),
     spreadGpu: plugins.argument('nodeplacement', 'gpu') === 'spread',
     spreadCpu: plugins.argument('nodeplacement', 'cpu') === 'spread',
-    newDeviceFirst: spread && !pack,
+    newDeviceFirst: spread && !pack && !fragmentation,
     groupOrder: pack === spread ? 'name' : pack ? 'fullest' : 'emptiest',
     predicates: plugins.has('predicates'),
     restrictNodes: config.params.restrictSchedulingNodes,
+    fragmentation,
   };
 }

@@ -7,6 +7,7 @@ import type { CsiStorageLedger } from '../filters/csiStorage.ts';
 import type { HostPortIndex } from '../filters/hostPorts.ts';
 import type { PodAffinityIndex } from '../filters/podAffinity.ts';
 import type { VolumeFilter } from '../filters/volumes.ts';
+import type { NumaSession } from '../numa/session.ts';
 import type { SearchPort } from '../parallel.ts';
 import type { ClassIndex } from '../placement/classIndex.ts';
 import type { Evaluator, Policies } from '../placement/evaluate.ts';
@@ -165,6 +166,8 @@ export interface Session {
   readonly csi: CsiStorageLedger | null;
   readonly configMaps: ConfigMapIndex;
   readonly topology: TopologySession;
+  /** Plugin `numa`; null when it is off or no node has zones. */
+  readonly numa: NumaSession | null;
   readonly errors: FitErrors;
   readonly counts: CycleCounts;
   /** Jobs that got their first pods in this cycle. */

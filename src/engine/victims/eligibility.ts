@@ -4,29 +4,14 @@ import type { Need } from '../jobs/selectTasks.ts';
 import { countOf } from '../session/occupy.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
+import { pathOf } from '../queues/queueTree.ts';
 import { canBeTakenFrom, type QueueAmounts } from './fairness.ts';
 
 /** Actions that evict for a pending job. */
 export type VictimAction = 'reclaim' | 'preempt' | 'consolidation';
 
-/** Root → leaf path of a queue. */
-export function pathOf(s: Session, queue: number): number[] {
-  const path: number[] = [];
-  for (let q = queue; q >= 0; q = s.queues.parent[q]!) path.unshift(q);
-  return path;
-}
-
-/** The first pair of different ancestors-or-self of two queues, walking from the root (spec 04 section 6.1.2). */
-export function divergingPair(s: Session, a: number, b: number): readonly [number, number] {
-  const pa = pathOf(s, a);
-  const pb = pathOf(s, b);
-  let i = 0;
-  while (i < pa.length - 1 && i < pb.length - 1 && pa[i] === pb[i]) i++;
-  return [pa[i]!, pb[i]!];
-}
-
 /** Minimum runtime that protects a victim (spec 02 section 15.2); milliseconds. */
-export function minRuntimeMs(s: Session, action: VictimAction, preemptorQueue: number, victimQueue: number): number {
+function minRuntimeMs(s: Session, action: VictimAction, preemptorQueue: number, victimQueue: number): number {
   const table = s.view.queues;
   const column = action === 'preempt' ? table.preemptMinRuntimeMs : table.reclaimMinRuntimeMs;
   const fallback = s.minRuntime[action === 'preempt' ? 'preemptMs' : 'reclaimMs'];
@@ -45,13 +30,13 @@ export function minRuntimeMs(s: Session, action: VictimAction, preemptorQueue: n
 }
 
 /** Is the job inside its guaranteed runtime (spec 02 section 15.3)? Without a start time it is not. */
-export function isProtected(s: Session, job: number, runtimeMs: number): boolean {
+function isProtected(s: Session, job: number, runtimeMs: number): boolean {
   const start = s.view.podGroups.lastStartMs[s.jobs.row[job]!]!;
   return !Number.isNaN(start) && s.nowMs < start + runtimeMs;
 }
 
 /** Some pod set has more pods than its minimum, or some set more members than it needs (spec 02 section 4.3, on the tree). */
-export function isElastic(s: Session, job: number): boolean {
+function isElastic(s: Session, job: number): boolean {
   if (isFlat(s, job)) {
     const set = s.jobs.firstSet[job]!;
     return s.podSets.min[set]! < s.podSets.size[set]! || s.jobs.rootNeed[job]! === 0;

@@ -1,54 +1,107 @@
-import { type Need, needOf } from '../jobs/selectTasks.ts';
-import { createQueueKeys, precedes, type QueueKeys, updateQueueKeys } from '../queues/queueOrder.ts';
+import { jobCount } from '../jobs/gang.ts';
+import { createJobTree, type JobTree, needOfJob, popJob, refresh } from '../jobs/jobTree.ts';
+import { type Need, selectTasks } from '../jobs/selectTasks.ts';
 import type { Session } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
 import type { Statement } from '../statement.ts';
-import { divergingPair } from './eligibility.ts';
 import { evictedTasks, moveStep } from './replace.ts';
 import type { Unit } from './units.ts';
 
 /**
- * Victims that stand before the reclaimer in the scheduling order are placed before it (spec 04 sections 5.5, 12.6): what
- * they are entitled to is not the reclaimer's to take. The order is looked at anew after each, since their queues then hold
- * more. `units`: in victim order.
+ * Jobs that wait beside the one that is served. They get nothing in a trial, but the first of them stands for its queue in
+ * the queue order (spec 04 section 5.5). Neighbours that ask for the same are one entry: they would be passed one after
+ * the other.
  */
-export function placeThoseAhead(st: Statement, job: number, need: Need, units: readonly Unit[]): void {
-  const s = st.session;
-  const keys = createQueueKeys(s.queues);
-  // Per victim queue, its jobs in scheduling order, the best protected first.
-  const waiting = new Map<number, number[]>();
-  const seen = new Set<number>();
-  for (let i = units.length - 1; i >= 0; i--) {
-    const victim = units[i]!.job;
-    if (seen.has(victim)) continue;
-    seen.add(victim);
-    const queue = s.jobs.queue[victim]!;
-    const list = waiting.get(queue);
-    if (list === undefined) waiting.set(queue, [victim]);
-    else list.push(victim);
-  }
-  for (let next = firstAhead(s, keys, job, need, waiting); next !== null; next = firstAhead(s, keys, job, need, waiting)) {
-    next.shift();
-  }
+export interface WaitingJobs {
+  /** Per leaf queue those that were tried before, in the order in which they were tried. */
+  readonly passedOver: Map<number, number[]>;
+  /** Per leaf queue all that waited when the action began. */
+  readonly atStart: Map<number, number[]>;
+  /** Per leaf queue those that wait, best first; made when somebody else's trial first needs it. */
+  readonly perQueue: Map<number, readonly number[]>;
+  /** Jobs that wait without being tried: not ready, or inside their preemption delay. */
+  readonly untried: ReadonlySet<number>;
+  tree: JobTree | null;
+}
 
-  function firstAhead(session: Session, k: QueueKeys, reclaimer: number, asked: Need, lists: ReadonlyMap<number, number[]>): number[] | null {
-    for (const [queue, list] of lists) {
-      const victim = list[0];
-      if (victim === undefined) continue;
-      const tasks = evictedTasks(session, victim);
-      if (tasks.length > 0 && !isAhead(session, k, reclaimer, asked, queue, needOf(session, tasks, session.minGpuMib, true))) continue;
-      if (tasks.length > 0) moveStep(st, victim);
-      return list;
-    }
-    return null;
+/** `candidates`: the jobs that the action tries. */
+export function createWaitingJobs(s: Session, candidates: readonly number[]): WaitingJobs {
+  const tried = new Set(candidates);
+  const untried = new Set<number>();
+  const atStart = new Map<number, number[]>();
+  for (let job = 0; job < s.jobs.count; job++) {
+    if (!isWaiting(s, job)) continue;
+    if (!tried.has(job)) untried.add(job);
+    const queue = s.jobs.queue[job]!;
+    const list = atStart.get(queue);
+    if (list === undefined) atStart.set(queue, [job]);
+    else list.push(job);
+  }
+  return { passedOver: new Map(), atStart, perQueue: new Map(), untried, tree: null };
+}
+
+export function isWaiting(s: Session, job: number): boolean {
+  return s.jobs.queue[job]! >= 0 && jobCount(s, job, SET_CELL.pending) > 0;
+}
+
+/** The job got nothing and goes on waiting. */
+export function passOver(s: Session, w: WaitingJobs, tree: JobTree, job: number): void {
+  const queue = s.jobs.queue[job]!;
+  const list = w.passedOver.get(queue);
+  if (list === undefined) w.passedOver.set(queue, [job]);
+  else if (!asksForTheSame(s, tree, list[list.length - 1]!, job)) list.push(job);
+}
+
+/** Something was placed in the queue, or taken from one of its waiting jobs: its order is not what it was. */
+export function forgetQueue(w: WaitingJobs, queue: number): void {
+  w.perQueue.delete(queue);
+}
+
+function asksForTheSame(s: Session, tree: JobTree, a: number, b: number): boolean {
+  const x: Need = needOfJob(s, tree, a);
+  const y: Need = needOfJob(s, tree, b);
+  return x.milliCpu === y.milliCpu && x.memoryBytes === y.memoryBytes && x.gpuMilli === y.gpuMilli;
+}
+
+function waitingIn(s: Session, w: WaitingJobs, queue: number): readonly number[] {
+  let list = w.perQueue.get(queue);
+  if (list === undefined) {
+    const jobs = (w.atStart.get(queue) ?? []).filter((job) => isWaiting(s, job));
+    const tree = createJobTree(s, jobs, -1, selectTasks, w.tree);
+    w.tree = tree;
+    const sorted = (tree.jobs[queue] ?? []).toReversed();
+    list = sorted.filter((job, i) => i === 0 || !asksForTheSame(s, tree, sorted[i - 1]!, job));
+    w.perQueue.set(queue, list);
+  }
+  return list;
+}
+
+/**
+ * Victims that stand before the reclaimer in the scheduling order are placed before it (spec 04 section 5.5): what they are
+ * entitled to is not the reclaimer's to take. The order is looked at anew after each, since their queues then hold more.
+ */
+export function placeThoseAhead(st: Statement, w: WaitingJobs, job: number, units: readonly Unit[]): void {
+  if (units.length === 0) return;
+  const s = st.session;
+  const queue = s.jobs.queue[job]!;
+  const victims = new Set<number>();
+  const tops = new Set<number>([topOf(s, queue)]);
+  for (const unit of units) {
+    victims.add(unit.job);
+    tops.add(topOf(s, s.jobs.queue[unit.job]!));
+  }
+  const todo = new Set<number>([job, ...victims, ...(w.passedOver.get(queue) ?? [])]);
+  for (const other of w.untried) if (s.jobs.queue[other] === queue) todo.add(other);
+  for (const q of w.atStart.keys()) if (q !== queue && tops.has(topOf(s, q))) for (const other of waitingIn(s, w, q)) todo.add(other);
+  w.tree = createJobTree(s, [...todo], -1, (x, j) => (victims.has(j) ? evictedTasks(x, j) : selectTasks(x, j)), w.tree);
+  for (let next = popJob(s, w.tree); next >= 0 && next !== job; next = popJob(s, w.tree)) {
+    if (victims.has(next)) moveStep(st, next);
+    refresh(s, w.tree, s.jobs.queue[next]!);
   }
 }
 
-/** Does the victim's side of the diverging pair come first, each side with what it asks for? */
-function isAhead(s: Session, keys: QueueKeys, reclaimer: number, asked: Need, victimQueue: number, victimNeed: Need): boolean {
-  const [mine, theirs] = divergingPair(s, s.jobs.queue[reclaimer]!, victimQueue);
-  updateQueueKeys(s, keys, mine, asked);
-  updateQueueKeys(s, keys, theirs, victimNeed);
-  if (precedes(s, keys, theirs, mine)) return true;
-  if (precedes(s, keys, mine, theirs)) return false;
-  return s.queues.createdMs[theirs]! - s.queues.createdMs[mine]! < 0 || (s.queues.createdMs[theirs] === s.queues.createdMs[mine] && theirs < mine);
+function topOf(s: Session, queue: number): number {
+  let q = queue;
+  while (s.queues.parent[q]! >= 0) q = s.queues.parent[q]!;
+  return q;
 }

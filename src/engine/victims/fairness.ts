@@ -3,7 +3,7 @@ import { allocatableShares } from '../queues/queueOrder.ts';
 import { UNLIMITED } from '../queues/fairShare.ts';
 import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { divergingPair, pathOf } from './eligibility.ts';
+import { divergingPair, pathOf } from '../queues/queueTree.ts';
 
 /** Queue sums as they were when an attempt began; index 3 × queue + resource. */
 export interface QueueAmounts {

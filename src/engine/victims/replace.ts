@@ -24,7 +24,7 @@ export function keepInPlace(st: Statement, unit: Unit, start: QueueAmounts): boo
   for (const p of unit.pods) {
     if (!s.evicted.has(p)) continue;
     const node = nodeOf(s, p);
-    if (!restore(st, p, node) || (node >= 0 && !holdsUp(s, node))) {
+    if (!restore(st, p, node) || (node >= 0 && !(holdsUp(s, node) && s.numa?.holdsUp(p) !== false))) {
       undoTo(st, mark);
       return false;
     }

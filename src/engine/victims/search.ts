@@ -4,13 +4,25 @@ import { nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
-import { placeThoseAhead } from './entitlement.ts';
-import { createEligibility, divergingPair, type Eligibility, type VictimAction } from './eligibility.ts';
+import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
+import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
+import { divergingPair } from '../queues/queueTree.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
 import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
 import type { Unit } from './units.ts';
 import { addAmounts, afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
+
+/** For whom victims are wanted, and among whom. */
+export interface Wanted {
+  readonly action: VictimAction;
+  readonly job: number;
+  readonly tasks: readonly number[];
+  readonly order: VictimOrder;
+  readonly waiting: WaitingJobs;
+  /** Most jobs that may take part. */
+  readonly jobLimit: number;
+}
 
 /** One preemptor's search. */
 interface Search {
@@ -18,6 +30,7 @@ interface Search {
   readonly action: VictimAction;
   readonly job: number;
   readonly tasks: readonly number[];
+  readonly waiting: WaitingJobs;
   readonly need: Need;
   readonly start: QueueAmounts;
   readonly eligibility: Eligibility;
@@ -43,10 +56,11 @@ export interface Solution {
  * Finds victims for a job (spec 04 sections 10, 12): walks the units in victim order, evicting each in mind, until the
  * counters say that the tasks may fit; then tries it for real with the placement code, lets everything stay that can, moves
  * what has a place elsewhere, and checks the action's rule. On success the statement holds the evictions and placements; on
- * failure it is as it was. `jobLimit`: most jobs that may take part.
+ * failure it is as it was.
  */
-export function searchVictims(st: Statement, order: VictimOrder, action: VictimAction, job: number, tasks: readonly number[], jobLimit: number): Solution | null {
+export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   const s = st.session;
+  const { action, job, tasks, order } = wanted;
   const need = needOf(s, tasks, s.minGpuMib, true);
   const start = copyQueueAmounts(s);
   const eligibility = createEligibility(s, action, job, need, start);
@@ -55,10 +69,11 @@ export function searchVictims(st: Statement, order: VictimOrder, action: VictimA
     action,
     job,
     tasks,
+    waiting: wanted.waiting,
     need,
     start,
     eligibility,
-    walk: createVictimWalk(s, order, eligibility, jobLimit),
+    walk: createVictimWalk(s, order, eligibility, wanted.jobLimit),
     counters: createSlotCounters(s, tasks),
     units: [],
     base: st.ops.length,
@@ -225,7 +240,7 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
       return null;
     }
     const leaving = settle(x);
-    if (isValid(x, leaving)) return { units: leaving, start: x.start };
+    if (isValid(x, leaving)) return { units: withFewerMoves(x, nodes, settle, mark, leaving), start: x.start };
     s.search.rejected++;
     undoTo(x.st, mark);
     if (isOverBudget(x)) {
@@ -236,11 +251,45 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
   return null;
 }
 
+type Settle = (x: Search) => Unit[];
+
+/**
+ * Units that only moved made room for nobody if the job also fits, anywhere, with all of them back in place: tried once, kept
+ * when it takes fewer pods from their places (spec 04 section 12.5).
+ */
+function withFewerMoves(x: Search, nodes: Int32Array | null, settle: Settle, mark: number, leaving: Unit[]): readonly Unit[] {
+  const s = x.st.session;
+  const moved = leaving.filter((unit) => unit.pods.every((p) => !s.evicted.has(p)));
+  if (moved.length === 0 || moved.length === leaving.length) return leaving;
+  const [deleted, changed] = priceOf(s, leaving);
+  undoTo(x.st, mark);
+  for (const unit of moved) for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
+  if (placePreemptor(x, null)) {
+    const better = settle(x);
+    const [deletedNow, changedNow] = priceOf(s, better);
+    if (isValid(x, better) && deletedNow <= deleted && changedNow < changed) return better;
+  }
+  undoTo(x.st, mark);
+  placePreemptor(x, nodes);
+  return settle(x);
+}
+
+/** Pods deleted without a place, and all pods that leave their place. */
+function priceOf(s: Session, leaving: readonly Unit[]): readonly [deleted: number, changed: number] {
+  let deleted = 0;
+  let changed = 0;
+  for (const unit of leaving) {
+    changed += unit.pods.length;
+    for (const p of unit.pods) if (s.evicted.has(p)) deleted++;
+  }
+  return [deleted, changed];
+}
+
 function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
   const s = x.st.session;
   s.search.simulations++;
   if (nodes !== null) restoreElsewhere(x, nodes);
-  if (x.action === 'reclaim') placeThoseAhead(x.st, x.job, x.need, x.units);
+  if (x.action === 'reclaim') placeThoseAhead(x.st, x.waiting, x.job, x.units);
   return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
 }
 

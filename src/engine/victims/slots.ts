@@ -34,7 +34,7 @@ export function createSlotCounters(s: Session, tasks: readonly number[]): SlotCo
       request,
       wanted,
       extraGpus: s.dra.gpuCountOf(podRow),
-      isClosed: closedNodes(s, c),
+      isClosed: closedNodes(s, c, s.dra.gpuCountOf(podRow) > 0),
       slots: new Int32Array(s.state.sizes.nodes),
       total: 0,
     };
@@ -43,9 +43,11 @@ export function createSlotCounters(s: Session, tasks: readonly number[]): SlotCo
   });
 }
 
-function closedNodes(s: Session, c: PodClass): Uint8Array {
+function closedNodes(s: Session, c: PodClass, hasClaimGpus: boolean): Uint8Array {
   const closed = new Uint8Array(s.state.sizes.nodes);
   for (let n = 0; n < closed.length; n++) closed[n] = c.columns.before[n] !== 0 || c.columns.after[n] !== 0 ? 1 : 0;
+  const kind = s.numa?.kindOf(c.request, hasClaimGpus) ?? null;
+  if (kind !== null) for (let n = 0; n < closed.length; n++) if (s.numa?.isHopeless(kind, n) === true) closed[n] = 1;
   return closed;
 }
 

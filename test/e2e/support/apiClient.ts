@@ -80,7 +80,8 @@ export interface ListResult<T> {
 
 const MAX_STREAMS = 250;
 /** A new CRD answers 429 for a moment, and a restarted server refuses connections: set-up code waits that long. */
-const RETRY_LIMIT = 40;
+const RETRY_LIMIT = 150;
+const RETRY_MS = 50;
 
 export class ApiClient {
   readonly options: ApiClientOptions;
@@ -103,7 +104,12 @@ export class ApiClient {
   }
 
   /** Sends one request as it is; no status is an error here. */
-  async send(method: string, path: string, body?: string, contentType = 'application/json'): Promise<{ status: number; body: string; retryAfterMs?: number }> {
+  async send(
+    method: string,
+    path: string,
+    body?: string,
+    contentType = 'application/json',
+  ): Promise<{ status: number; body: string; retryAfterMs?: number }> {
     const response = await request(`${this.options.url}${path}`, {
       method: method as Dispatcher.HttpMethod,
       dispatcher: this.#dispatcher,
@@ -197,7 +203,7 @@ export class ApiClient {
       } catch (error) {
         const isRefused = error instanceof ApiError && error.status !== 429 && error.status < 500;
         if (isRefused || attempt === RETRY_LIMIT) throw error;
-        await sleep(error instanceof ApiError ? Math.min(error.retryAfterMs ?? 50, 250) : 100);
+        await sleep(RETRY_MS);
       }
     }
   }

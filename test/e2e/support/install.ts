@@ -43,7 +43,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
 };
 
 /** URL path of the collection that an object belongs to. Throws for kinds that it does not know. */
-export function collectionPath(apiVersion: string, kind: string, namespace = 'default'): string {
+function collectionPath(apiVersion: string, kind: string, namespace = 'default'): string {
   const collection = COLLECTIONS[kind];
   if (collection === undefined) throw new Error(`no collection known for kind ${kind}`);
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
@@ -97,12 +97,19 @@ async function applyFolder(client: ApiClient, folder: string): Promise<Manifest[
 }
 
 interface Definition extends KubeObject {
-  readonly spec: { readonly group: string; readonly names: { readonly plural: string }; readonly versions: readonly { readonly name: string }[] };
+  readonly spec: {
+    readonly group: string;
+    readonly names: { readonly plural: string };
+    readonly versions: readonly { readonly name: string }[];
+  };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[] };
 }
 
-/** Installs the resource definitions and waits until the API server serves each of them. */
-export async function installDefinitions(client: ApiClient): Promise<void> {
+/**
+ * Installs the resource definitions and waits until the API server serves each of them. It holds every creation of a kind that is
+ * younger than two seconds for two seconds, on purpose.
+ */
+async function installDefinitions(client: ApiClient): Promise<void> {
   const manifests = await applyFolder(client, 'crds');
   for (const { metadata } of manifests) {
     const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${metadata.name}`;
@@ -131,14 +138,15 @@ export async function waitFor(what: string, test: () => boolean | Promise<boolea
   }
 }
 
-/** A namespace in which pods can be created: they need its service account `default`, which a controller makes a moment later. */
-export async function createNamespace(client: ApiClient, name: string, hasControllers = true): Promise<void> {
+/** A namespace in which pods can be created at once: they need its service account `default`, which else a controller makes later. */
+export async function createNamespace(client: ApiClient, name: string): Promise<void> {
   await createObject(client, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-  const account = `/api/v1/namespaces/${name}/serviceaccounts/default`;
-  if (!hasControllers) {
+  try {
     await createObject(client, { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: name } });
+  } catch (error) {
+    // The controller was faster.
+    if (!(error instanceof ApiError && error.status === 409)) throw error;
   }
-  await waitFor(`service account default of ${name}`, async () => (await client.find(account)) !== undefined);
 }
 
 /** The four classes of an installation (spec 08 section 1.5). */
@@ -155,8 +163,7 @@ export interface Installation {
 export async function install(plane: ControlPlane): Promise<Installation> {
   const client = adminClient(plane);
   await installDefinitions(client);
-  const hasControllers = 'kube-controller-manager' in plane.usage();
-  for (const name of [KAI_NAMESPACE, RESERVATION_NAMESPACE]) await createNamespace(client, name, hasControllers);
+  for (const name of [KAI_NAMESPACE, RESERVATION_NAMESPACE]) await createNamespace(client, name);
   await applyFolder(client, 'rbac');
   for (const [name, value] of Object.entries(PRIORITY_CLASSES)) {
     await createObject(client, { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name }, value });

@@ -14,7 +14,11 @@ export function addInto(sums: Amounts, amounts: ReadonlyMap<string, number>, sig
 }
 
 /** First resource of which there would be more than `allocatable` has; resources that the node does not list are not its business. */
-export function exceeding(used: ReadonlyMap<string, number>, wanted: ReadonlyMap<string, number>, allocatable: ReadonlyMap<string, number>): string | undefined {
+export function exceeding(
+  used: ReadonlyMap<string, number>,
+  wanted: ReadonlyMap<string, number>,
+  allocatable: ReadonlyMap<string, number>,
+): string | undefined {
   return [...wanted.keys()].find((name) => allocatable.has(name) && (used.get(name) ?? 0) + wanted.get(name)! > allocatable.get(name)!);
 }
 

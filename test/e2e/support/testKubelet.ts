@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Node, Pod } from '../../../src/base/objects.ts';
 import { type ApiClient, ApiError, type KubeObject } from './apiClient.ts';
 import { RESERVATION_NAMESPACE } from './install.ts';
-import { addInto, type Amounts, amountsOf, exceeding, podAmounts } from './podAmounts.ts';
-import { Watcher, type WatchEvent } from './watcher.ts';
+import { type Amounts, addInto, amountsOf, exceeding, podAmounts } from './podAmounts.ts';
+import { type WatchEvent, Watcher } from './watcher.ts';
 
 export type WatchedPod = Pod & KubeObject;
 type WatchedNode = Node & KubeObject;
@@ -53,8 +53,9 @@ interface Hosted {
   readonly node: string;
   readonly amounts: Amounts;
   readonly devices: readonly string[];
+  /** Refused at admission: it takes nothing. */
+  readonly isRejected: boolean;
   isLeaving: boolean;
-  isEnded: boolean;
 }
 
 interface Host {
@@ -147,9 +148,9 @@ export class TestKubelet {
     const amounts = podAmounts(pod);
     const lacking = exceeding(host.used, amounts, host.allocatable);
     const deviceCount = Math.ceil((amounts.get(GPU) ?? 0) / 1000);
-    const hosted: Hosted = { node, amounts, devices: [], isLeaving: false, isEnded: false };
+    const hosted: Hosted = { node, amounts, devices: [], isRejected: false, isLeaving: false };
     if (lacking !== undefined) {
-      this.#hosted.set(uid, { ...hosted, isEnded: true });
+      this.#hosted.set(uid, { ...hosted, isRejected: true });
       this.rejections.push({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, node, resource: lacking });
       const status = { phase: 'Failed', reason: `OutOf${lacking}`, message: `Node didn't have enough resource: ${lacking}` };
       void this.#patchStatus(pod, status);
@@ -158,7 +159,7 @@ export class TestKubelet {
     const devices = host.freeDevices.splice(0, deviceCount);
     addInto(host.used, amounts);
     this.#hosted.set(uid, { ...hosted, devices });
-    if (pod.status?.phase === 'Running') return;
+    if (pod.status?.phase === 'Running' || pod.metadata.deletionTimestamp != null) return;
     const plan = this.#planOf(pod);
     this.#after(plan.startAfterMs ?? 0, () => this.#run(pod, uid, plan));
   }
@@ -173,7 +174,15 @@ export class TestKubelet {
     const time = new Date().toISOString();
     const conditions = ['Initialized', 'ContainersReady', 'Ready'].map((type) => ({ type, status: 'True', lastTransitionTime: time }));
     const state = { running: { startedAt: time } };
-    const containerStatuses = (pod.spec.containers ?? []).map(({ name }) => ({ name, ready: true, started: true, restartCount: 0, image: 'none', imageID: '', state }));
+    const containerStatuses = (pod.spec.containers ?? []).map(({ name }) => ({
+      name,
+      ready: true,
+      started: true,
+      restartCount: 0,
+      image: 'none',
+      imageID: '',
+      state,
+    }));
     await this.#patchStatus(pod, { phase: 'Running', startTime: time, conditions, containerStatuses });
     const isReservation = pod.metadata.namespace === RESERVATION_NAMESPACE && this.#options.isReservationAgent !== false;
     if (isReservation) await this.#reportDevice(pod, hosted);
@@ -204,7 +213,7 @@ export class TestKubelet {
   #release(uid: string): void {
     const hosted = this.#hosted.get(uid);
     this.#hosted.delete(uid);
-    if (hosted === undefined || hosted.isEnded) return;
+    if (hosted === undefined || hosted.isRejected) return;
     const host = this.#hosts.get(hosted.node);
     if (host === undefined) return;
     addInto(host.used, hosted.amounts, -1);

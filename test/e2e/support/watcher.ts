@@ -2,8 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiClient, ApiError, type KubeObject, type ListOptions } from './apiClient.ts';
 
-export type WatchEvent<T> = { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T };
-type ServerEvent<T> = WatchEvent<T> | { readonly type: 'BOOKMARK' | 'ERROR'; readonly object: T & { readonly code?: number } };
+type Change = 'ADDED' | 'MODIFIED' | 'DELETED';
+export interface WatchEvent<T> {
+  readonly type: Change;
+  readonly object: T;
+}
+interface ServerEvent<T> {
+  readonly type: Change | 'BOOKMARK' | 'ERROR';
+  readonly object: T & { readonly code?: number };
+}
 
 const RETRY_MS = 50;
 
@@ -63,7 +70,11 @@ export class Watcher<T extends KubeObject> {
     for (const object of [...this.#objects.values()]) {
       if (!present.has(object.metadata.uid)) this.#emit({ type: 'DELETED', object });
     }
-    for (const object of items) this.#emit({ type: this.#objects.has(keyOf(object)) ? 'MODIFIED' : 'ADDED', object });
+    for (const object of items) {
+      const known = this.#objects.get(keyOf(object));
+      if (known === undefined) this.#emit({ type: 'ADDED', object });
+      else if (known.metadata.resourceVersion !== object.metadata.resourceVersion) this.#emit({ type: 'MODIFIED', object });
+    }
     return resourceVersion;
   }
 
@@ -94,7 +105,7 @@ export class Watcher<T extends KubeObject> {
         const event = JSON.parse(line) as ServerEvent<T>;
         if (event.type === 'ERROR') throw new ApiError(`watch ${path}`, event.object.code ?? 500, line, undefined);
         version = event.object.metadata.resourceVersion ?? version;
-        if (event.type !== 'BOOKMARK') this.#emit(event);
+        if (event.type !== 'BOOKMARK') this.#emit({ type: event.type, object: event.object });
       }
     } catch (error) {
       if (error instanceof ApiError) throw error;
