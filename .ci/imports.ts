@@ -17,7 +17,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   admission: ['kubernetes', 'runner', 'snapshot', 'engine', 'config', 'base'],
   simulator: ['kubernetes', 'runner', 'snapshot', 'engine', 'config', 'base'],
   web: ['kubernetes', 'runner', 'snapshot', 'engine', 'config', 'base'],
-  cli: ['binder', 'controllers', 'admission', 'simulator', 'web', 'kubernetes', 'runner', 'snapshot', 'engine', 'config', 'base'],
+  scheduler: ['binder', 'kubernetes', 'web', 'runner', 'snapshot', 'engine', 'config', 'base'],
+  cli: ['scheduler', 'binder', 'controllers', 'admission', 'simulator', 'web', 'kubernetes', 'runner', 'snapshot', 'engine', 'config', 'base'],
 };
 /** Layers below the runner: they may not know the worker protocol. */
 const BELOW_PROTOCOL = new Set(['base', 'engine', 'snapshot', 'config']);

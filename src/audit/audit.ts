@@ -5,7 +5,7 @@ import { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from '../base/snapshot
 import { applyDecision, type Books, checkBounds, holdTakenBack, openBooks, takeBack } from './apply.ts';
 import { type Attempt, type AuditDecision, EVICTING_ACTIONS, splitAttempts } from './attempts.ts';
 import type { Finding } from './findings.ts';
-import { activePods, countPods, gangProblem } from './gangs.ts';
+import { activePods, countPods, gangProblem, type Step } from './gangs.ts';
 import { openWorld } from './open.ts';
 import type { QueueUsage } from './queues.ts';
 import { checkReclaim, copySums } from './reclaimRules.ts';
@@ -135,11 +135,17 @@ function checkAfterAction(world: World, books: Books, placed: readonly AuditPod[
 
 /** Places of jobs that lost nothing; what is left of the others is checked with their evictions. */
 function checkGangs(world: World, activeAtOpen: ReadonlyMap<AuditJob, Map<string, number>>): void {
-  for (const job of world.jobs.values()) {
-    const placed = world.placements.filter((pod) => pod.job === job && pod.leaf !== '');
-    if (job.tree === null || placed.length === 0 || job.pods.some((pod) => pod.isEvicted)) continue;
-    const steps = placed.map((pod) => ({ leaf: pod.leaf, isBound: pod.status === 'assigned' }));
-    const problem = gangProblem(job.tree, { active: activeAtOpen.get(job)!, waiting: new Map() }, steps);
+  const steps = new Map<AuditJob, Step[]>();
+  for (const { job, leaf, status } of world.placements) {
+    if (job === null || leaf === '') continue;
+    const step = { leaf, isBound: status === 'assigned' };
+    const list = steps.get(job);
+    if (list === undefined) steps.set(job, [step]);
+    else list.push(step);
+  }
+  for (const [job, list] of steps) {
+    if (job.tree === null || job.pods.some((pod) => pod.isEvicted)) continue;
+    const problem = gangProblem(job.tree, { active: activeAtOpen.get(job)!, waiting: new Map() }, list);
     if (problem !== null) world.findings.add(problem.rule, `pod group ${job.key}`, problem.message);
   }
 }

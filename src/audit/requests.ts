@@ -95,7 +95,7 @@ function fractionOf(text: string | undefined): number {
 }
 
 /** GPUs that one instance of a MIG profile counts for. */
-export function migWeight(name: string): number {
+function migWeight(name: string): number {
   return Number(/^nvidia\.com\/mig-(\d+)g\.\d+gb$/.exec(name)?.[1] ?? 0);
 }
 

@@ -1,4 +1,3 @@
-import { countPods } from './gangs.ts';
 import { timeOf } from './queues.ts';
 import { type Counts, countOf, type GangNode, isSatisfied, podsBelow } from './tree.ts';
 import { type AuditJob, type AuditPod, hasPlugin, isAllocated, type World } from './world.ts';
@@ -11,18 +10,18 @@ export function evictionUnits(world: World, job: AuditJob): AuditPod[][] {
   const { tree } = job;
   const left = job.pods.filter((pod) => isAllocated(pod.status) && !pod.isPlaced).sort((a, b) => -compareTasks(world, a, b));
   if (tree === null) return left.length > 0 ? [left] : [];
+  const counts = new Map<string, number>();
+  for (const pod of left) counts.set(pod.leaf, (counts.get(pod.leaf) ?? 0) + 1);
   const units: AuditPod[][] = [];
   while (left.length > 0) {
-    const counts = countPods(job, (pod) => left.includes(pod));
     const surplus = surplusOf(world, tree, counts);
-    const unit =
-      surplus === null
-        ? left.slice()
-        : surplus.isWhole
-          ? left.filter((pod) => surplus.leaves.has(pod.leaf))
-          : [left.find((pod) => surplus.leaves.has(pod.leaf))!];
+    const isTaken = (pod: AuditPod): boolean => surplus === null || surplus.leaves.has(pod.leaf);
+    const unit = surplus === null || surplus.isWhole ? left.filter(isTaken) : [left.find(isTaken)!];
     units.push(unit);
-    for (const pod of unit) left.splice(left.indexOf(pod), 1);
+    for (const pod of unit) {
+      left.splice(left.indexOf(pod), 1);
+      counts.set(pod.leaf, counts.get(pod.leaf)! - 1);
+    }
   }
   return units;
 }

@@ -52,6 +52,8 @@ export const PodFlag = {
   hasTaskPriority: 64,
   /** Label `kai.scheduler/task-priority` is there but not an integer. */
   badTaskPriority: 128,
+  /** Condition `Ready` is there and not `True`. */
+  notReady: 256,
 } as const;
 
 /** Bits of `podGroups.flags`. */
@@ -86,5 +88,6 @@ export const ObjectKind = {
   topology: 10,
   nodeResourceTopology: 11,
   namespace: 12,
+  podDisruptionBudget: 13,
 } as const;
 export type ObjectKind = (typeof ObjectKind)[keyof typeof ObjectKind];

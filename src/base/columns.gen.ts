@@ -124,6 +124,7 @@ export interface PodGroupsColumns {
   readonly topologyJson: Int32Array;
   readonly conditionsJson: Int32Array;
   readonly poolText: Int32Array;
+  readonly recentEvictionsJson: Int32Array;
 }
 
 /** Columns of table Queues; units and ranges stand in schemas/snapshot.fbs. */

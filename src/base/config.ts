@@ -9,7 +9,19 @@ export interface SchedulerConfig {
   /** Verbatim `scenarioSearchBudgets` and `usageDBConfig` for the parts that use them. */
   readonly scenarioSearchBudgets: Readonly<Record<string, unknown>>;
   readonly usageDBConfig: Readonly<Record<string, unknown>> | null;
+  /** Block `safeEviction`, which upstream does not have (docs/safe-eviction.md); absent = off. */
+  readonly safeEviction?: SafeEvictionConfig;
   readonly params: SchedulerParams;
+}
+
+/** What the scheduler promises when it evicts, beyond upstream's rules. */
+export interface SafeEvictionConfig {
+  /** No decision takes more pods than a PodDisruptionBudget allows. */
+  readonly respectPodDisruptionBudgets: boolean;
+  /** Pods go only for a job that gets their place, and the place is kept for it until it is bound. */
+  readonly requireCommittedPlace: boolean;
+  /** Decisions that may take pods from one pod group within an hour, at least 1; null = any number. */
+  readonly maxEvictionsPerWorkloadPerHour: number | null;
 }
 
 export interface PluginConfig {

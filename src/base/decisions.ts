@@ -25,10 +25,20 @@ export interface DecisionDetails {
   readonly extendedResourceClaimAllocation?: unknown;
   readonly predictedNUMAZones?: readonly unknown[];
   readonly message?: string;
+  /** Evict, and pipeline of a pod that moves: the pod group that is served by it. */
   readonly evictorPodGroup?: string;
   readonly evictedPods?: number;
   /** Evict: a place is reserved for the successor of the pod. */
   readonly isMoved?: boolean;
+  /** Binds of this cycle that nobody had seen and that the attempt took back, in the order of eviction; on one of its decisions. */
+  readonly takenBack?: readonly TakenBack[];
+}
+
+/** A bind that was never made. */
+export interface TakenBack {
+  /** "namespace/name" */
+  readonly pod: string;
+  readonly node: string;
 }
 
 /** A decision with names, for output and for adapters. */
@@ -68,6 +78,11 @@ export interface JobReport {
   readonly lastStartMs?: number;
   readonly staleSinceMs?: number;
   readonly lastEvictionMs?: number;
+  /**
+   * All of annotation `kai.scheduler/recent-eviction-timestamps`: times of the last evictions, oldest first, ms. Only with
+   * `safeEviction.maxEvictionsPerWorkloadPerHour`; absent = unchanged.
+   */
+  readonly recentEvictionsMs?: readonly number[];
   /** Text of the StaleJob event, where the job is marked stale. */
   readonly staleMessage?: string;
 }

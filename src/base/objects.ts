@@ -81,6 +81,8 @@ export interface Pod {
   readonly status?: {
     readonly phase?: string;
     readonly nominatedNodeName?: string;
+    /** Of these only `Ready` is read. */
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason?: string; readonly message?: string }[] | null;
     readonly qosClass?: string;
     readonly resourceClaimStatuses?: readonly { readonly name: string; readonly resourceClaimName?: string | null }[] | null;
     readonly extendedResourceClaimStatus?: { readonly resourceClaimName?: string } | null;
@@ -186,7 +188,7 @@ export interface OtherObject {
   readonly [field: string]: unknown;
 }
 
-/** Object lists by kind; keys as `rawObjects` of the snapshot file (spec 01 section 6.2), plus `namespaces`. */
+/** Object lists by kind; keys as `rawObjects` of the snapshot file (spec 01 section 6.2), plus `namespaces` and `podDisruptionBudgets`. */
 export interface ClusterObjects {
   readonly pods: readonly Pod[];
   readonly nodes: readonly Node[];
@@ -206,6 +208,7 @@ export interface ClusterObjects {
   readonly topologies: readonly OtherObject[];
   readonly nodeResourceTopologies: readonly OtherObject[];
   readonly namespaces: readonly OtherObject[];
+  readonly podDisruptionBudgets: readonly OtherObject[];
 }
 
 export const LIST_NAMES = [
@@ -227,5 +230,6 @@ export const LIST_NAMES = [
   'topologies',
   'nodeResourceTopologies',
   'namespaces',
+  'podDisruptionBudgets',
 ] as const satisfies readonly (keyof ClusterObjects)[];
 export type ListName = (typeof LIST_NAMES)[number];

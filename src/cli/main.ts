@@ -9,9 +9,13 @@ const ExitCode = { done: 0, failed: 1, wrongUse: 2 } as const;
 
 /** The commands in the order of the help. Each module loads what it needs only when its command runs. */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  scheduler: async () => (await import('./scheduler.ts')).registerScheduler,
   simulate: async () => (await import('./simulate.ts')).registerSimulate,
   decide: async () => (await import('./decide.ts')).registerDecide,
+  explain: async () => (await import('./explain.ts')).registerExplain,
+  audit: async () => (await import('./audit.ts')).registerAudit,
   snapshot: async () => (await import('./snapshot.ts')).registerSnapshot,
+  reservation: async () => (await import('./reservation.ts')).registerReservation,
 };
 
 /** Runs one command line (without node and script) and gives its exit code. Errors are one line on stderr. */

@@ -40,6 +40,7 @@ export const PLUGIN_NAMES: ReadonlySet<string> = new Set([
   'gpuspread',
   'reflectjoborder',
   'numa',
+  'gpufragmentation',
 ]);
 
 export const DEFAULT_STUCK_IN_RELEASING_MS = 120_000;

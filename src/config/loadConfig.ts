@@ -3,6 +3,7 @@ import type { PluginConfig, SchedulerConfig, SchedulerParams } from '../base/con
 import { KaiError } from '../base/errors.ts';
 import { ACTION_NAMES, BUILT_IN_PLUGINS, DEPTH_ACTIONS, PLUGIN_NAMES } from './defaults.ts';
 import { type Fields, integerField, isFields, listField, objectField, stringField, wrongType } from './fields.ts';
+import { safeEvictionOf } from './safeEviction.ts';
 import { readSchedulerParams } from './schedulerParams.ts';
 import { fillSearchBudgets } from './searchBudgets.ts';
 
@@ -42,6 +43,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
       ),
     }),
     usageDBConfig: objectField(file, 'usageDBConfig', '') ?? null,
+    ...safeEvictionOf(file),
     params: Object.freeze({ ...readSchedulerParams(sources.params), ...definedOnly(sources.flags ?? {}) }),
   };
   return { config: Object.freeze(config), warnings };

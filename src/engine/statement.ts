@@ -1,4 +1,5 @@
 import { SignatureFlag } from '../base/codes.ts';
+import { NO_ROW } from '../base/rows.ts';
 import { isSamePlacement, type ZonePlacement } from './numa/align.ts';
 import { evictTask, nodeOf, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
 import type { Session } from './session/session.ts';
@@ -44,10 +45,12 @@ export type Operation = Placement | Eviction | Restoration;
 export interface Statement {
   readonly session: Session;
   readonly ops: Operation[];
+  /** GPU groups that were there when it began; those with higher numbers are its own. */
+  readonly groupsBefore: number;
 }
 
 export function createStatement(session: Session): Statement {
-  return { session, ops: [] };
+  return { session, ops: [], groupsBefore: session.state.cells[session.state.base.groupCount]! };
 }
 
 function marks(s: Session, podRow: number, node: number): Marks {
@@ -67,12 +70,13 @@ export function place(
   zones: ZonePlacement | null,
 ): boolean {
   const s = st.session;
+  if (freeSlots(st, node) < 1) return false;
   const isBack = s.evicted.has(podRow) && nodeOf(s, podRow) === node;
   if (isBack && holdsGroups(s, podRow, groupNames) && holdsZones(s, podRow, zones)) return restore(st, podRow, node);
   const at = marks(s, podRow, node);
   const oldGroups = s.tasks.groups.get(podRow);
   const groups = groupNames.map((name) => groupNumber(s, node, name));
-  if (!placeTask(s, podRow, node, status, groups)) {
+  if (groups.includes(NO_ROW) || !placeTask(s, podRow, node, status, groups)) {
     rollback(s.journal, at.journalMark);
     return false;
   }
@@ -81,6 +85,15 @@ export function place(
   const oldZones = s.numa?.place(podRow, zones, status === Status.allocated) ?? null;
   st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom, zones, oldZones });
   return true;
+}
+
+/** Pod slots of a node, idle and leaving, without those for the reservation pods of devices that the statement opened. */
+export function freeSlots(st: Statement, n: number): number {
+  const { ledger: l, groups, cells, base } = st.session.state;
+  let slots = l.idlePods[n]! + l.releasingPods[n]!;
+  if (cells[base.groupCount]! === st.groupsBefore) return slots;
+  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) if (g >= st.groupsBefore && groups.usedMib[g]! > 0) slots--;
+  return slots;
 }
 
 function holdsGroups(s: Session, podRow: number, groupNames: readonly string[]): boolean {
@@ -92,8 +105,10 @@ function holdsZones(s: Session, podRow: number, zones: ZonePlacement | null): bo
   return zones === null || isSamePlacement(zones, s.numa?.zonesOf(podRow) ?? null);
 }
 
+/** Number of the node's group with this name, made if it is not there; NO_ROW when no more can be made in this cycle. */
 function groupNumber(s: Session, node: number, name: string): number {
   for (let g = s.state.ledger.groupHead[node]!; g >= 0; g = s.state.groups.next[g]!) if (s.groupNames[g] === name) return g;
+  if (s.state.cells[s.state.base.groupCount]! >= s.state.sizes.groups) return NO_ROW;
   const g = createGroup(s.journal, s.state, node);
   s.groupNames[g] = name;
   return g;
@@ -106,6 +121,7 @@ export function evict(st: Statement, podRow: number, node: number): void {
   const oldStatus = evictTask(s, podRow, node);
   s.numa?.evict(podRow);
   s.evicted.set(podRow, oldStatus);
+  showHeld(s, podRow, node, false);
   st.ops.push({ kind: 'evict', ...at, oldStatus });
 }
 
@@ -121,6 +137,7 @@ export function restore(st: Statement, podRow: number, node: number): boolean {
   if (!restoreTask(s, podRow, node, oldStatus)) return false;
   s.numa?.restore(podRow);
   s.evicted.delete(podRow);
+  showHeld(s, podRow, node, true);
   st.ops.push({ kind: 'restore', ...at });
   return true;
 }
@@ -135,9 +152,11 @@ export function undoTo(st: Statement, count: number): void {
     if (op.kind === 'place') undoIndexes(s, op);
     else if (op.kind === 'evict') {
       s.evicted.delete(op.podRow);
+      showHeld(s, op.podRow, op.node, true);
       if (op.node >= 0) moveStorage(s, op.podRow, op.node, true);
     } else {
       s.evicted.set(op.podRow, statusOf(s, op.podRow));
+      showHeld(s, op.podRow, op.node, false);
       if (op.node >= 0) moveStorage(s, op.podRow, op.node, false);
     }
   }
@@ -147,10 +166,24 @@ export function undoTo(st: Statement, count: number): void {
   st.ops.length = count;
 }
 
+/**
+ * A pod whose bind is taken back will never be where it was: unlike a running victim (spec 04 section 5.5), it is nothing
+ * that others must avoid or may stand beside.
+ */
+function showHeld(s: Session, podRow: number, node: number, isShown: boolean): void {
+  if (node < 0 || !s.held.has(podRow)) return;
+  const change = isShown ? 'add' : 'remove';
+  if (hasHostPorts(s, podRow)) s.ports[change](podRow, node);
+  if (s.hasPodAffinity) s.affinity[change](podRow, node);
+}
+
+function hasHostPorts(s: Session, podRow: number): boolean {
+  return (s.view.signatures.flags[s.view.pods.signatureRow[podRow]!]! & SignatureFlag.hostPorts) !== 0;
+}
+
 /** Filters that look at other pods keep their own counts: they are taken back one by one. */
 function undoIndexes(s: Session, p: Placement): void {
-  const flags = s.view.signatures.flags[s.view.pods.signatureRow[p.podRow]!]!;
-  if ((flags & SignatureFlag.hostPorts) !== 0) s.ports.remove(p.podRow, p.node);
+  if (hasHostPorts(s, p.podRow)) s.ports.remove(p.podRow, p.node);
   if (s.hasPodAffinity) s.affinity.remove(p.podRow, p.node);
   s.csi?.remove(p.podRow, p.node, true);
   if (p.evictedFrom !== undefined) s.evicted.set(p.podRow, p.evictedFrom);
@@ -173,10 +206,18 @@ function placementsOf(st: Statement): Placement[] {
  * Placements that wait already keep their turn, converted ones follow. False when one of them cannot be made again.
  */
 export function convertToPipelined(st: Statement): boolean {
+  const s = st.session;
   const all = placementsOf(st);
   undoTo(st, 0);
+  // New groups keep the order in which they were made: ties between them go by it.
+  const before = mark(s.journal);
+  for (const p of all) for (const name of p.groupNames) groupNumber(s, p.node, name);
   const order = [...all.filter((p) => p.status === Status.pipelined), ...all.filter((p) => p.status === Status.allocated)];
-  return order.every((p) => place(st, p.podRow, p.node, Status.pipelined, p.groupNames, p.zones));
+  const isDone = order.every((p) => place(st, p.podRow, p.node, Status.pipelined, p.groupNames, p.zones));
+  const first = st.ops[0];
+  if (first === undefined) rollback(s.journal, before);
+  else st.ops[0] = { ...first, journalMark: before };
+  return isDone;
 }
 
 /** Makes the operations final: allocated tasks become Binding, the undo log is forgotten. Returns the placements. */

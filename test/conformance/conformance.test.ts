@@ -15,7 +15,7 @@ afterAll(() => runner.close());
 /** Differences of the cases that fail without being listed, and those that are listed but pass. */
 async function surprisesOf(files: readonly string[]): Promise<Record<string, string[]>> {
   const argued = arguedFailures();
-  const outcomes = await runCases(files.map(loadCase), runner, 'existing');
+  const outcomes = await runCases(files.map(loadCase), runner);
   const surprises: Record<string, string[]> = {};
   for (const { id, agreement, differences } of outcomes) {
     if (agreement === 'failed' && !argued.has(id)) surprises[id] = differences.map(formatDifference);

@@ -1,7 +1,6 @@
 // Quality of the victim actions against the totals that the reference reached on the recorded cases: jobs served and pods
 // deleted, per case. `node test/conformance/quality.ts [DIR] [--all]`: prints where we differ, worst first.
 import { createCycleRunner } from '../../src/runner/cycleRunner.ts';
-import { EXISTING_ACTIONS } from '../../src/engine/actions/index.ts';
 import { findCaseFiles, loadCase, maxOf, minOf } from './caseFormat.ts';
 import { SHARED_CASES } from './folders.ts';
 import { runCase } from './runCase.ts';
@@ -20,7 +19,7 @@ for (const file of findCaseFiles(dir)) {
   const c = loadCase(file);
   const totals = c.expect.totals;
   if (c.origin !== 'recorded' || totals === undefined || totals.jobsServed === undefined || totals.evicted === undefined) continue;
-  const result = await runCase(c, { runner, existingActions: EXISTING_ACTIONS, mode: 'all' });
+  const result = await runCase(c, runner);
   const { jobsServed, evicted, moved } = result.totals;
   const served = [minOf(totals.jobsServed), maxOf(totals.jobsServed)] as const;
   const deleted = [minOf(totals.evicted), maxOf(totals.evicted)] as const;

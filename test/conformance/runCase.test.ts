@@ -6,11 +6,11 @@ import { type CycleReport, type Decision, type JobReport, emptySearchCounts } fr
 import type { Pod } from '../../src/base/objects.ts';
 import type { PodGroupRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
-import type { CycleResult } from '../../src/runner/cycleRunner.ts';
+import type { CycleResult, CycleRunner } from '../../src/runner/cycleRunner.ts';
 import { type ConformanceCase, loadCase } from './caseFormat.ts';
 import { compareCase, formatDifference } from './compareCase.ts';
 import { makeDecision } from './oracle.ts';
-import { type RunOptions, runCase } from './runCase.ts';
+import { runCase } from './runCase.ts';
 import { runCases } from './runCases.ts';
 
 const EMPTY_REPORT: CycleReport = {
@@ -40,13 +40,13 @@ const exchange: ConformanceCase = {
 type Turn = (view: SnapshotView, config: SchedulerConfig, nowMs: number) => { decisions: Decision[]; jobs?: JobReport[] };
 
 /** Decides by the turn of each cycle, nothing when there is none. */
-function scripted(turns: readonly Turn[]): RunOptions {
+function scripted(turns: readonly Turn[]): Pick<CycleRunner, 'run'> {
   let cycle = 0;
   const run = async (view: SnapshotView, config: SchedulerConfig, nowMs: number): Promise<CycleResult> => {
     const { decisions, jobs = [] } = turns[cycle++]?.(view, config, nowMs) ?? { decisions: [] };
     return { decisions, report: { ...EMPTY_REPORT, jobs }, cycleMs: 0, restarts: 0, searchHandovers: 0 };
   };
-  return { runner: { run }, existingActions: ['allocate'], mode: 'existing' };
+  return { run };
 }
 
 function withUid(pod: Pod, uid: string): Pod {
@@ -104,18 +104,11 @@ describe('a case of several cycles', () => {
 });
 
 describe('a run of cases', () => {
-  const unable: RunOptions['runner'] = { run: () => Promise.reject(new Error('broken\nat x\nat y')) };
+  const unable: Pick<CycleRunner, 'run'> = { run: () => Promise.reject(new Error('broken\nat x\nat y')) };
 
   it('counts a failing cycle as a failed case and goes on', async () => {
-    const outcomes = await runCases([base, { ...base, id: 'worked/other' }], unable, 'existing');
+    const outcomes = await runCases([base, { ...base, id: 'worked/other' }], unable);
     expect(outcomes.map((o) => o.agreement)).toEqual(['failed', 'failed']);
     expect(outcomes[0]?.differences.map(formatDifference)).toEqual(['cycle: expected a result, got Error: broken\nat x']);
-  });
-
-  it('does not run cases that need victims before the actions exist', async () => {
-    const config = { actions: 'allocate, reclaim' };
-    const needy = { ...base, input: { ...base.input, config }, expect: { totals: { evicted: 1 } } };
-    expect((await runCases([needy], unable, 'existing')).map((o) => o.agreement)).toEqual(['notRun']);
-    expect((await runCases([needy], unable, 'all')).map((o) => o.agreement)).toEqual(['failed']);
   });
 });

@@ -1,5 +1,4 @@
 // Runs a case on the embedded cluster: its cycles, the quiet ones after them, and the minimal kubelet between them.
-import type { SchedulerConfig } from '../../src/base/config.ts';
 import type { CycleReport, Decision } from '../../src/base/decisions.ts';
 import { type ClusterObjects, LIST_NAMES } from '../../src/base/objects.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -11,20 +10,6 @@ import { configOf, createWriter } from './wiring.ts';
 
 /** Time between two cycles when the case's parameters say nothing, ms. */
 const DEFAULT_PERIOD_MS = 1_000;
-
-export type ActionMode = 'existing' | 'all';
-
-export interface RunOptions {
-  readonly runner: Pick<CycleRunner, 'run'>;
-  /** Actions that the engine has; with mode `existing` the others are left out of the case's configuration. */
-  readonly existingActions: readonly string[];
-  readonly mode: ActionMode;
-}
-
-/** Configured actions that the engine does not have. */
-export function missingActions(conformanceCase: ConformanceCase, existingActions: readonly string[]): string[] {
-  return configOf(conformanceCase.input).actions.filter((name) => !existingActions.includes(name));
-}
 
 /** All objects as they are now: the lists are new, the objects shared and never changed. */
 function objectsOf(cluster: EmbeddedCluster): ClusterObjects {
@@ -50,11 +35,9 @@ function changesOf(decisions: readonly Decision[], before: readonly Decision[], 
 }
 
 /** Runs the case and returns its result; rejects when the cycle runner does. */
-export async function runCase(conformanceCase: ConformanceCase, options: RunOptions): Promise<CaseResult> {
+export async function runCase(conformanceCase: ConformanceCase, runner: Pick<CycleRunner, 'run'>): Promise<CaseResult> {
   const { input, nowMs, cycles, quiet } = conformanceCase;
-  const configured = configOf(input);
-  const actions = options.mode === 'all' ? configured.actions : configured.actions.filter((a) => options.existingActions.includes(a));
-  const config: SchedulerConfig = { ...configured, actions };
+  const config = configOf(input);
   const cluster = new EmbeddedCluster({
     writer: createWriter(config, input),
     startMs: nowMs,
@@ -71,7 +54,7 @@ export async function runCase(conformanceCase: ConformanceCase, options: RunOpti
     if (cycle > 1) cluster.advance(cluster.nowMs + periodMs);
     const objects = objectsOf(cluster);
     const view = cluster.seal();
-    const { decisions, report } = await options.runner.run(view, config, cluster.nowMs);
+    const { decisions, report } = await runner.run(view, config, cluster.nowMs);
     if (cycle === cycles) {
       const { stuckInReleasingThresholdMs } = config.params;
       const cycleInput = { objects, decisions, nowMs: cluster.nowMs, stuckInReleasingThresholdMs };

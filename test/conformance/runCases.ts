@@ -1,32 +1,28 @@
-import { EXISTING_ACTIONS } from '../../src/engine/actions/index.ts';
 import type { CycleRunner } from '../../src/runner/cycleRunner.ts';
 import type { ConformanceCase } from './caseFormat.ts';
 import { agreementOf, compareCase } from './compareCase.ts';
-import { type ActionMode, missingActions, runCase } from './runCase.ts';
-import { type CaseOutcome, needsVictims } from './selectCases.ts';
+import { runCase } from './runCase.ts';
+import type { CaseOutcome } from './selectCases.ts';
 
 /** Runs one case after the other. A case whose cycle fails counts as failed, with the error as its difference. */
 export async function runCases(
   cases: readonly ConformanceCase[],
   runner: Pick<CycleRunner, 'run'>,
-  mode: ActionMode,
   onOutcome: (outcome: CaseOutcome & { readonly about: string }) => void = () => {},
 ): Promise<CaseOutcome[]> {
   const outcomes: CaseOutcome[] = [];
   for (const conformanceCase of cases) {
-    const outcome = await outcomeOf(conformanceCase, runner, mode);
+    const outcome = await outcomeOf(conformanceCase, runner);
     outcomes.push(outcome);
     onOutcome({ ...outcome, about: conformanceCase.about });
   }
   return outcomes;
 }
 
-async function outcomeOf(conformanceCase: ConformanceCase, runner: Pick<CycleRunner, 'run'>, mode: ActionMode): Promise<CaseOutcome> {
+async function outcomeOf(conformanceCase: ConformanceCase, runner: Pick<CycleRunner, 'run'>): Promise<CaseOutcome> {
   const { id, suite } = conformanceCase;
-  const isBeyond = mode === 'existing' && missingActions(conformanceCase, EXISTING_ACTIONS).length > 0 && needsVictims(conformanceCase);
-  if (isBeyond) return { id, suite, agreement: 'notRun', differences: [] };
   try {
-    const result = await runCase(conformanceCase, { runner, existingActions: EXISTING_ACTIONS, mode });
+    const result = await runCase(conformanceCase, runner);
     const differences = compareCase(conformanceCase, result);
     return { id, suite, agreement: agreementOf(conformanceCase, result, differences), differences };
   } catch (error) {

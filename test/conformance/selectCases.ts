@@ -1,4 +1,4 @@
-// Which cases can be right with the actions that exist (SUITES.md), and how a whole run is summed up.
+// Which cases need victims (SUITES.md), and how a whole run is summed up.
 import { type ConformanceCase, type Expectation, maxOf } from './caseFormat.ts';
 import { type Agreement, type Difference, formatDifference } from './compareCase.ts';
 
@@ -27,11 +27,11 @@ function hasVictimOutcome(expect: Expectation): boolean {
   return Object.values(expect.jobs ?? {}).some((job) => maxOf(job.evicted ?? 0) > 0 || maxOf(job.moved ?? 0) > 0);
 }
 
-/** How a case ended; `notRun`: it needs actions that the engine does not have. */
+/** How a case ended. */
 export interface CaseOutcome {
   readonly id: string;
   readonly suite: string;
-  readonly agreement: Agreement | 'notRun';
+  readonly agreement: Agreement;
   readonly differences: readonly Difference[];
 }
 
@@ -41,14 +41,13 @@ export interface SuiteSummary {
   exact: number;
   asGood: number;
   failed: number;
-  notRun: number;
 }
 
 /** Counts by suite, in the order of their names. */
 export function summarize(outcomes: readonly CaseOutcome[]): SuiteSummary[] {
   const suites = new Map<string, SuiteSummary>();
   for (const { suite, agreement } of outcomes) {
-    const summary = suites.get(suite) ?? { suite, passed: 0, exact: 0, asGood: 0, failed: 0, notRun: 0 };
+    const summary = suites.get(suite) ?? { suite, passed: 0, exact: 0, asGood: 0, failed: 0 };
     suites.set(suite, summary);
     summary[agreement]++;
     if (agreement === 'exact' || agreement === 'asGood') summary.passed++;
@@ -58,8 +57,8 @@ export function summarize(outcomes: readonly CaseOutcome[]): SuiteSummary[] {
 
 /** The table for people, with a line of sums. */
 export function formatTable(suites: readonly SuiteSummary[]): string {
-  const columns = ['passed', 'exact', 'asGood', 'failed', 'notRun'] as const;
-  const titles = ['passed', '= exact', '+ as good', 'failed', 'not run'];
+  const columns = ['passed', 'exact', 'asGood', 'failed'] as const;
+  const titles = ['passed', '= exact', '+ as good', 'failed'];
   const sums = columns.map((c) => suites.reduce((sum, s) => sum + s[c], 0));
   const width = Math.max(5, ...suites.map((s) => s.suite.length));
   const line = (name: string, cells: readonly (string | number)[]): string =>
@@ -79,7 +78,7 @@ export function formatTable(suites: readonly SuiteSummary[]): string {
 /** The machine-readable result. */
 export function jsonSummary(outcomes: readonly CaseOutcome[]): unknown {
   return {
-    suites: summarize(outcomes).map(({ suite, passed, failed, asGood, notRun }) => ({ suite, passed, failed, asGood, notRun })),
+    suites: summarize(outcomes).map(({ suite, passed, failed, asGood }) => ({ suite, passed, failed, asGood })),
     failures: outcomes
       .filter((o) => o.agreement === 'failed')
       .map((o) => ({ id: o.id, difference: o.differences.map(formatDifference).join('; ') })),

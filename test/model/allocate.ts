@@ -5,8 +5,8 @@ import { chooseGpus, NEW_GROUP } from './gpuChoice.ts';
 import { addTask, removeTask } from './ledger.ts';
 import { refusal } from './nodeChecks.ts';
 import { preCheckProblem } from './preChecks.ts';
-import { acceptedTriple, book, requestedBy } from './queues.ts';
 import { compareJobs, nextJob } from './queueOrder.ts';
+import { acceptedTriple, book, requestedBy } from './queues.ts';
 import { isShared } from './request.ts';
 import { nodesByScore } from './scores.ts';
 import { countOf, isReady, orderedMembers, podSetsOf, tasksOf, tasksToAllocate } from './subGroups.ts';
@@ -122,9 +122,7 @@ function allocateMember(session: Session, job: Job, member: Member, tasks: reado
 
 /** A pod set has a waiting pod and is not satisfied without those that wait: the whole job waits (spec 03 section 6.8). */
 function mustWait(state: State, job: Job): boolean {
-  return podSetsOf(job.root).some(
-    ({ need, tasks }) => countOf(state, tasks, ['pipelined']) > 0 && countOf(state, tasks, ALLOCATED) < need,
-  );
+  return podSetsOf(job.root).some(({ need, tasks }) => countOf(state, tasks, ['pipelined']) > 0 && countOf(state, tasks, ALLOCATED) < need);
 }
 
 /** One attempt at a job; null when it failed and everything is as before. */

@@ -56,7 +56,7 @@ export function amountOf(amounts: Amounts, name: string): number {
 }
 
 /** GPUs that one instance of a MIG profile counts as for queues: `nvidia.com/mig-<N>g.<M>gb` → N, other names 0. */
-export function gpusOfMig(profile: string): number {
+function gpusOfMig(profile: string): number {
   return Number(/^nvidia\.com\/mig-(\d+)g\.(\d+)gb$/.exec(profile)?.[1] ?? 0);
 }
 

@@ -1,9 +1,20 @@
 // Limits and non-preemptible quota (spec 02 section 13).
 import { formatHuman, formatRaw } from '../../src/base/formatNumber.ts';
-import { isShared, type Request } from './request.ts';
-import { pathOf } from './queues.ts';
 import { acceptedGpus, deviceMib } from './ledger.ts';
-import { type Job, type NodeFacts, type QueueFacts, type QueueLedger, RESOURCES, type Resource, type State, type Triple, UNLIMITED, type World } from './types.ts';
+import { pathOf } from './queues.ts';
+import { isShared, type Request } from './request.ts';
+import {
+  type Job,
+  type NodeFacts,
+  type QueueFacts,
+  type QueueLedger,
+  RESOURCES,
+  type Resource,
+  type State,
+  type Triple,
+  UNLIMITED,
+  type World,
+} from './types.ts';
 
 export interface CapacityProblem {
   readonly reason: 'OverLimit' | 'NonPreemptibleOverQuota';
@@ -36,7 +47,9 @@ function quotaText(queue: QueueFacts, ledger: QueueLedger, r: Resource, requeste
 export function capacityProblem(world: World, state: State, job: Job, requested: Triple): CapacityProblem | null {
   const path = pathOf(world.queues, job.queue).map((queue) => ({ queue, ledger: state.queues.get(queue.name)! }));
   for (const { queue, ledger } of path) {
-    const r = RESOURCES.find((q) => queue.limit[q] !== UNLIMITED && requested[q] !== 0 && queue.limit[q] < ledger.allocated[q] + requested[q]);
+    const r = RESOURCES.find(
+      (q) => queue.limit[q] !== UNLIMITED && requested[q] !== 0 && queue.limit[q] < ledger.allocated[q] + requested[q],
+    );
     if (r !== undefined) return { reason: 'OverLimit', message: limitText(queue, ledger, r, requested[r]) };
   }
   if (job.isPreemptible) return null;

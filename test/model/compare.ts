@@ -33,8 +33,9 @@ function lines(decisions: readonly ComparedDecision[], known: ReadonlySet<string
     numbers.set(group, numbers.get(group) ?? numbers.size);
     return `new#${numbers.get(group)}`;
   };
-  return decisions.map(({ kind, pod, node, gpuCount, gpuPortion, gpuGroups }) =>
-    `${kind} ${pod} on ${node}, ${gpuCount} × ${gpuPortion} [${gpuGroups.map(nameOf).join(' ')}]`,
+  return decisions.map(
+    ({ kind, pod, node, gpuCount, gpuPortion, gpuGroups }) =>
+      `${kind} ${pod} on ${node}, ${gpuCount} × ${gpuPortion} [${gpuGroups.map(nameOf).join(' ')}]`,
   );
 }
 
@@ -55,9 +56,14 @@ function closedPart(text: string): string {
   return text.replace(/no nodes with enough resources were found.*$/s, 'no nodes').replace(/requested [\d.]+ GPUs/g, 'requested … GPUs');
 }
 
+/** Quantities of pod overhead may be spelled in more than one way: 64Mi, 67108864. */
+function anyQuantities(text: string): string {
+  return text.replace(/(The overhead resources are)(?: \S+: \d+\w*)+/g, '$1 …');
+}
+
 function jobLines(key: string, report: ReportTexts, open: TwinJobReport['open'] = 'nothing'): string[] {
   if (open === 'all') return [`${key} ${report.state}`];
-  const close = open === 'reasons' ? closedPart : (text: string): string => text;
+  const close = (text: string): string => anyQuantities(open === 'reasons' ? closedPart(text) : text);
   const isWanted = report.state === 'unschedulable' && report.isConditionWanted;
   const pods = Object.entries(report.pods).map(([pod, text]) => `${pod}: ${close(text)}`);
   return [`${key} ${report.state}${isWanted ? ' (condition)' : ''}: ${close(report.message)}`, ...pods];
@@ -82,7 +88,14 @@ function queueDifferences(twin: TwinResult, report: CycleReport): string[] {
   return report.queues.flatMap((queue) => {
     const share = twin.fairShares.get(queue.queue);
     const allocated = twin.allocated.get(queue.queue);
-    const own = [share?.cpu, share?.memory, (share?.gpu ?? Number.NaN) / 1000, allocated?.cpu, allocated?.memory, (allocated?.gpu ?? Number.NaN) / 1000];
+    const own = [
+      share?.cpu,
+      share?.memory,
+      (share?.gpu ?? Number.NaN) / 1000,
+      allocated?.cpu,
+      allocated?.memory,
+      (allocated?.gpu ?? Number.NaN) / 1000,
+    ];
     const { fairShareMilliCpu, fairShareMemoryBytes, fairShareGpu, allocatedMilliCpu, allocatedMemoryBytes, allocatedGpu } = queue;
     const engine = [fairShareMilliCpu, fairShareMemoryBytes, fairShareGpu, allocatedMilliCpu, allocatedMemoryBytes, allocatedGpu];
     return own.join() === engine.join() ? [] : [`queue ${queue.queue}: twin ${own.join(', ')}; engine ${engine.join(', ')}`];

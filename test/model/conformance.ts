@@ -34,3 +34,9 @@ export function differencesOf(conformanceCase: ConformanceCase): Difference[] {
   const cycle = { objects: input.objects, decisions: result.decisions.map(asDecision), nowMs, stuckInReleasingThresholdMs };
   return compareCase(conformanceCase, resultOfCycle(cycle, new Map(texts)));
 }
+
+/** The expected text holds what the victim actions add to a job's errors (spec 04 sections 2.8, 2.9). */
+export function isVictimText(difference: string): boolean {
+  const [expected = ''] = difference.split(', got ');
+  return expected.includes('.fitError: expected Unable to schedule podgroup: ');
+}

@@ -93,9 +93,16 @@ export function fairShares(
   const assign = (siblings: readonly QueueFacts[], amounts: Triple): void => {
     for (const r of RESOURCES) divideOne(siblings, amounts[r], r);
     for (const { name, children } of siblings) {
-      if (children.length > 0) assign(children.map((child) => queues.get(child)!), result.get(name)!);
+      if (children.length > 0)
+        assign(
+          children.map((child) => queues.get(child)!),
+          result.get(name)!,
+        );
     }
   };
-  assign([...queues.values()].filter((queue) => queue.parent === null), total);
+  assign(
+    [...queues.values()].filter((queue) => queue.parent === null),
+    total,
+  );
   return result;
 }

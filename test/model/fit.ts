@@ -51,7 +51,7 @@ function gpuShortages(request: Request, facts: NodeFacts, node: NodeLedger, avai
   }
   const isMemory = request.gpuMemory > 0;
   const gpus = isMemory ? extent(portionOn(request, facts), request.count) : amountOf(request.amounts, 'gpu');
-  const findsNone = isShared(request) && !hasDevices(request, facts, node, nonAllocated(node));
+  const findsNone = request.type === 'fraction' && !hasDevices(request, facts, node, nonAllocated(node));
   const reasons = (gpus > 0 && gpus > amountOf(available, 'gpu')) || findsNone ? [short('GPUs')] : [];
   return isMemory && deviceMib(request, facts) > facts.gpuMib ? [...reasons, short('GPU memory')] : reasons;
 }
@@ -65,6 +65,8 @@ function overheadText(task: Task): string {
 export function shortages(task: Task, facts: NodeFacts, node: NodeLedger): string[] {
   const { request } = task;
   if (fitsNow(request, facts, node)) return [];
+  // A node where only the device is missing says nothing to a request by memory (stated-gpu-memory/007).
+  if (request.type === 'gpuMemory' && isPortionValid(request, facts) && covers(node.idle, request.amounts)) return [];
   const available = plus(facts.allocatable, node.used, -1);
   const occupied = [...node.groups.values()].filter((group) => group.usedMib > 0).length;
   available.gpu = amountOf(available, 'gpu') - occupied;

@@ -5,7 +5,7 @@ import { deviceMib, fitsGroupNow, fittingGroups } from './ledger.ts';
 import type { Request } from './request.ts';
 import { hasPlugin, type NodeFacts, type NodeLedger, type World } from './types.ts';
 
-/** Groups made in this cycle are named by their number; one that loses its last pod is gone. */
+/** Groups made in this cycle are named by their number; they come after those of the snapshot. */
 export const NEW_GROUP = 'new#';
 
 export interface GpuChoice {
@@ -14,11 +14,10 @@ export interface GpuChoice {
   readonly mustWait: boolean;
 }
 
-/** Groups of the snapshot by name, then those of this cycle in the order in which they came to the node. */
+/** Groups of the snapshot by name, then those of this cycle in the order of their making. */
 function compareGroups(a: string, b: string): number {
-  const isNew = (name: string): boolean => name.startsWith(NEW_GROUP);
-  if (isNew(a) || isNew(b)) return Number(isNew(a)) - Number(isNew(b));
-  return a < b ? -1 : a > b ? 1 : 0;
+  const number = (name: string): number => (name.startsWith(NEW_GROUP) ? Number(name.slice(NEW_GROUP.length)) : -1);
+  return number(a) - number(b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 /** The choice for all devices of the request, or null when the node has too few. */

@@ -31,7 +31,14 @@ export function emptyLedger(facts: NodeFacts): NodeLedger {
 }
 
 function groupLedger(node: NodeLedger, name: string): GroupLedger {
-  const found = node.groups.get(name) ?? { usedMib: 0, allocatedMib: 0, releasingMib: 0, isMarked: false, isCharged: false };
+  const found = node.groups.get(name) ?? {
+    usedMib: 0,
+    allocatedMib: 0,
+    releasingMib: 0,
+    isCharged: false,
+    isReleasing: false,
+    isAwaited: false,
+  };
   node.groups.set(name, found);
   return found;
 }
@@ -40,45 +47,19 @@ function addGpu(amounts: Amounts, gpus: number): void {
   amounts.gpu = amountOf(amounts, 'gpu') + gpus;
 }
 
-function addToGroup(node: NodeLedger, group: GroupLedger, status: Status, mib: number): void {
-  const wasEntirelyReleasing = group.usedMib === group.releasingMib;
+/** Changes the memory of a group and with it what its device counts as. */
+function changeGroup(node: NodeLedger, group: GroupLedger, status: Status, mib: number): void {
   group.usedMib += mib;
-  if (status === 'pipelined') {
-    group.releasingMib -= mib;
-    // A device of its own comes from what is being released.
-    if (wasEntirelyReleasing) addGpu(node.releasing, -1);
-    return;
-  }
-  group.allocatedMib += mib;
+  if (status !== 'pipelined') group.allocatedMib += mib;
   if (status === 'releasing') group.releasingMib += mib;
-  if (!group.isCharged && group.usedMib <= mib) {
-    group.isCharged = true;
-    addGpu(node.idle, -1);
-  }
-  setMark(node, group, group.usedMib === group.releasingMib);
-}
+  if (status === 'pipelined') group.releasingMib -= mib;
 
-function removeFromGroup(node: NodeLedger, group: GroupLedger, status: Status, mib: number): void {
-  group.usedMib -= mib;
-  if (status === 'pipelined') {
-    const wasAlone = group.usedMib === 0 && group.releasingMib + mib === 0;
-    group.releasingMib += mib;
-    if (wasAlone) addGpu(node.releasing, 1);
-    return;
-  }
-  group.allocatedMib -= mib;
-  if (status === 'releasing') group.releasingMib -= mib;
-  if (group.usedMib <= 0 && group.isCharged) {
-    group.isCharged = false;
-    addGpu(node.idle, 1);
-  }
-  setMark(node, group, group.usedMib !== 0 && group.usedMib === group.releasingMib);
-}
-
-/** A group of which everything is being released counts as one releasing device. */
-function setMark(node: NodeLedger, group: GroupLedger, isMarked: boolean): void {
-  if (group.isMarked !== isMarked) addGpu(node.releasing, isMarked ? 1 : -1);
-  group.isMarked = isMarked;
+  const before = { ...group };
+  group.isCharged = group.allocatedMib > 0;
+  group.isReleasing = group.usedMib > 0 && group.usedMib === group.releasingMib;
+  group.isAwaited = group.usedMib > 0 && group.allocatedMib === 0;
+  addGpu(node.idle, Number(before.isCharged) - Number(group.isCharged));
+  addGpu(node.releasing, Number(group.isReleasing) - Number(before.isReleasing) - Number(group.isAwaited) + Number(before.isAwaited));
 }
 
 function apply(node: NodeLedger, facts: NodeFacts, task: Task, status: Status, sign: 1 | -1): void {
@@ -93,22 +74,18 @@ export function addTask(node: NodeLedger, facts: NodeFacts, task: Task, status: 
   apply(node, facts, task, status, 1);
   node.tasks.add(task.key);
   if (!isShared(task.request)) return;
-  for (const name of groups) addToGroup(node, groupLedger(node, name), status, deviceMib(task.request, facts));
+  for (const name of groups) changeGroup(node, groupLedger(node, name), status, deviceMib(task.request, facts));
 }
 
 export function removeTask(node: NodeLedger, facts: NodeFacts, task: Task, status: Status, groups: readonly string[]): void {
   apply(node, facts, task, status, -1);
   node.tasks.delete(task.key);
   if (!isShared(task.request)) return;
-  for (const name of groups) {
-    const group = groupLedger(node, name);
-    removeFromGroup(node, group, status, deviceMib(task.request, facts));
-    if (group.usedMib === 0) node.groups.delete(name);
-  }
+  for (const name of groups) changeGroup(node, groupLedger(node, name), status, -deviceMib(task.request, facts));
 }
 
 /** The group has room for the memory, now or once what is being released is gone (spec 03 section 4.5). */
-export function fitsGroup(group: GroupLedger, facts: NodeFacts, mib: number): boolean {
+function fitsGroup(group: GroupLedger, facts: NodeFacts, mib: number): boolean {
   const isOccupied = group.usedMib !== 0;
   const isEntirelyReleasing = group.allocatedMib === group.releasingMib;
   return isOccupied && !isEntirelyReleasing && facts.gpuMib - group.allocatedMib + group.releasingMib - mib >= 0;

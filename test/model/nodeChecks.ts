@@ -32,7 +32,8 @@ function kindProblem(world: World, task: Task, facts: NodeFacts, node: NodeLedge
   if (isMigTask && !facts.isMig) return 'MIG job cannot be scheduled on non-MIG node';
   const legacy = [...node.tasks].filter((k) => world.tasks.get(k)!.request.isLegacyMig).sort();
   if (isMigTask && legacy.length > 0) return `MIG job cannot be scheduled on node with legacy MIG jobs: <[${legacy.join(' ')}]>`;
-  if (facts.migStrategy === 'single' && request.type !== 'regular') return "only whole gpu jobs can run on a node with MigStrategy='single'";
+  if (facts.migStrategy === 'single' && request.type !== 'regular')
+    return "only whole gpu jobs can run on a node with MigStrategy='single'";
   if (facts.migStrategy === 'mixed' && !isMigTask) return "non MIG jobs cant run on a node with MigStrategy='mixed'";
   if (request.gpuMemory === 0 || facts.isGpuMemoryKnown) return null;
   return `node is not a gpu node or the gpu memory count on the node was not synced yet, task: <${key}>, node: <${facts.name}>`;
@@ -71,7 +72,8 @@ function workerProblem(world: World, task: Task, facts: NodeFacts): string | nul
 export function refusal(world: World, state: State, job: Job, task: Task, facts: NodeFacts): readonly string[] | null {
   const node = state.nodes.get(facts.name)!;
   if (!fitsEventually(task.request, facts, node)) return shortages(task, facts, node);
-  const early = queueProblem(world, state, job, task, facts) ?? kindProblem(world, task, facts, node) ?? podSlotProblem(world, task, facts, node);
+  const early =
+    queueProblem(world, state, job, task, facts) ?? kindProblem(world, task, facts, node) ?? podSlotProblem(world, task, facts, node);
   if (early !== null) return [early];
   const conditions = nodeProblems(facts.node);
   if (conditions.length > 0) return conditions;

@@ -58,7 +58,10 @@ export function affinityProblem(world: World, state: State, pod: Pod, facts: Nod
 export function affinityScore(world: World, state: State, pod: Pod, facts: NodeFacts): number {
   let score = 0;
   for (const other of placedPods(world, state)) {
-    for (const [kind, sign] of [['podAffinity', 1], ['podAntiAffinity', -1]] as const) {
+    for (const [kind, sign] of [
+      ['podAffinity', 1],
+      ['podAntiAffinity', -1],
+    ] as const) {
       const weigh = (weighted: WeightedPodAffinityTerm, owner: Pod, about: Pod): number => {
         const { weight, podAffinityTerm: term } = weighted;
         const counts = termMatches(term, owner, about, world.namespaces) && isSameDomain(other.facts, facts, term.topologyKey);

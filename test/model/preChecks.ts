@@ -43,13 +43,20 @@ function nodePoolProblem(world: World, task: Task): string | null {
 }
 
 /** Names of the config maps that the pod cannot start without. */
-export function requiredConfigMaps(pod: Pod): string[] {
-  const containers: readonly Container[] = [...(pod.spec.initContainers ?? []), ...(pod.spec.containers ?? []), ...(pod.spec.ephemeralContainers ?? [])];
+function requiredConfigMaps(pod: Pod): string[] {
+  const containers: readonly Container[] = [
+    ...(pod.spec.initContainers ?? []),
+    ...(pod.spec.containers ?? []),
+    ...(pod.spec.ephemeralContainers ?? []),
+  ];
   const mounted = new Set(containers.flatMap((c) => (c.volumeMounts ?? []).map((m) => m.name)));
   const volumes = (pod.spec.volumes ?? []).filter((volume) => mounted.has(volume.name));
   const references = [
     ...volumes.flatMap((volume) => [volume.configMap, ...(volume.projected?.sources ?? []).map((source) => source.configMap)]),
-    ...containers.flatMap((c) => [...(c.env ?? []).map((e) => e.valueFrom?.configMapKeyRef), ...(c.envFrom ?? []).map((e) => e.configMapRef)]),
+    ...containers.flatMap((c) => [
+      ...(c.env ?? []).map((e) => e.valueFrom?.configMapKeyRef),
+      ...(c.envFrom ?? []).map((e) => e.configMapRef),
+    ]),
   ];
   const prefix = pod.metadata.annotations?.['runai/shared-gpu-configmap'];
   const names = references.flatMap((ref) => (ref?.name === undefined || ref.optional === true ? [] : [ref.name]));

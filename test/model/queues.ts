@@ -1,6 +1,7 @@
 // The queue tree and what queues hold (spec 02 sections 5, 6).
-import type { Queue, QueueResource } from '../../src/base/objects.ts';
+
 import type { SchedulerConfig } from '../../src/base/config.ts';
+import type { Queue, QueueResource } from '../../src/base/objects.ts';
 import { amountOf } from './amounts.ts';
 import { acceptedGpus } from './ledger.ts';
 import { isOfShard } from './nodeFacts.ts';
@@ -24,7 +25,7 @@ import {
 const BYTES_PER_MB = 1_000_000;
 const DEFAULT_PRIORITY = 100;
 /** No queue can be called so: the top queue of two-level fairness. */
-export const PROJECT_ROOT = '\u0000root';
+const PROJECT_ROOT = '\u0000root';
 
 export function triple(amount: (resource: Resource) => number): Triple {
   return { cpu: amount('cpu'), memory: amount('memory'), gpu: amount('gpu') };
@@ -88,7 +89,14 @@ export function queueTree(queues: readonly Queue[], config: SchedulerConfig, now
   const addBelow = (parent: string | null): void => {
     for (const queue of own.filter((q) => (q.spec?.parentQueue || null) === parent)) {
       const name = queue.metadata.name;
-      tree.set(name, factsOf(queue, parent, own.filter((q) => q.spec?.parentQueue === name).map((q) => q.metadata.name)));
+      tree.set(
+        name,
+        factsOf(
+          queue,
+          parent,
+          own.filter((q) => q.spec?.parentQueue === name).map((q) => q.metadata.name),
+        ),
+      );
       addBelow(name);
     }
   };

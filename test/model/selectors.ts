@@ -1,5 +1,13 @@
 // Selectors, taints and ports of Kubernetes (spec 03 section 7.3 step 6).
-import type { HostPort, LabelRequirement, LabelSelector, NodeSelectorTerm, PodAffinityTerm, Taint, Toleration } from '../../src/base/constraints.ts';
+import type {
+  HostPort,
+  LabelRequirement,
+  LabelSelector,
+  NodeSelectorTerm,
+  PodAffinityTerm,
+  Taint,
+  Toleration,
+} from '../../src/base/constraints.ts';
 import type { OtherObject, Pod } from '../../src/base/objects.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -26,7 +34,7 @@ function meets(requirement: LabelRequirement, labels: Labels): boolean {
 }
 
 /** No selector selects nothing, an empty one everything. */
-export function selects(selector: LabelSelector | undefined | null, labels: Labels): boolean {
+function selects(selector: LabelSelector | undefined | null, labels: Labels): boolean {
   if (selector === undefined || selector === null) return false;
   const isEqual = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
   return isEqual && (selector.matchExpressions ?? []).every((requirement) => meets(requirement, labels));

@@ -1,7 +1,19 @@
 // The sub-group tree of a job: readiness, order of members, choice of tasks (spec 02 sections 4.2, 4.3, 9, 10.1; spec 06
 // sections 2, 3).
 import type { PodGroup } from '../../src/base/objects.ts';
-import { ACTIVE, ALIVE, hasPlugin, type Job, type Member, type PodSet, type State, type Status, type SubGroupSet, type Task, type World } from './types.ts';
+import {
+  ACTIVE,
+  ALIVE,
+  hasPlugin,
+  type Job,
+  type Member,
+  type PodSet,
+  type State,
+  type Status,
+  type SubGroupSet,
+  type Task,
+  type World,
+} from './types.ts';
 
 export const DEFAULT_POD_SET = 'default';
 const SUB_GROUP_LABEL = 'kai.scheduler/subgroup-name';
@@ -62,19 +74,15 @@ function fill(state: State, member: Member): number {
   return member.members.filter((m) => isSatisfied(state, m)).length;
 }
 
-export function isSatisfied(state: State, member: Member): boolean {
+function isSatisfied(state: State, member: Member): boolean {
   return fill(state, member) >= member.need;
 }
 
-/** Has exactly what it requires at every level. */
-function isExact(state: State, member: Member): boolean {
-  return fill(state, member) === member.need && (member.kind === 'podSet' || member.members.every((m) => isExact(state, m)));
-}
-
-/** 0 below its minimum, 1 exactly at it, 2 above (spec 02 section 9.3, rule on the tree). */
+/** 0 below its minimum, 1 exactly at it, 2 above: pod set by pod set, as the recorded topology cases assert (02 section 9.1). */
 export function elasticState(state: State, job: Job): number {
-  if (!isSatisfied(state, job.root)) return 0;
-  return isExact(state, job.root) ? 1 : 2;
+  const podSets = podSetsOf(job.root);
+  if (!podSets.every((m) => isSatisfied(state, m))) return 0;
+  return podSets.every((m) => fill(state, m) === m.need) ? 1 : 2;
 }
 
 function compareText(a: string, b: string): number {
@@ -93,7 +101,7 @@ export function orderedMembers(world: World, state: State, set: SubGroupSet): Me
 }
 
 /** Order of the pods of a pod set (spec 02 section 9.2). */
-export function compareTasks(world: World, a: Task, b: Task): number {
+function compareTasks(world: World, a: Task, b: Task): number {
   const labels = (t: Task): Readonly<Record<string, string>> => t.pod.metadata.labels ?? {};
   const first = (isFirst: (t: Task) => boolean): number => Number(isFirst(b)) - Number(isFirst(a));
   const role = (t: Task): string => labels(t)['training.kubeflow.org/job-role'] ?? '';

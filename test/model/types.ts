@@ -107,10 +107,12 @@ export interface GroupLedger {
   usedMib: number;
   allocatedMib: number;
   releasingMib: number;
-  /** Counted as a releasing whole GPU. */
-  isMarked: boolean;
-  /** Took a device out of idle. */
+  /** A pod that does not only wait has memory of it: the device is not idle. */
   isCharged: boolean;
+  /** All its memory is being released: it counts as one releasing device. */
+  isReleasing: boolean;
+  /** Only waiting pods are on it: it takes a device of those that are being released. */
+  isAwaited: boolean;
 }
 
 export interface NodeLedger {

@@ -9,14 +9,25 @@ import { gpuMemoryRange, isGpuWorker, isOfShard, nodeProblems, nodesOfShard } fr
 import { acceptedTriple, book, emptyQueueLedger, milliGpu, queueTree, requests, triple } from './queues.ts';
 import { gpuQuota, requestOf } from './request.ts';
 import { podSetName, podSetsOf, tasksOf, treeOf } from './subGroups.ts';
-import { ALLOCATED, type Job, type NodeFacts, type State, type Status, type SubGroupSet, type Task, type TaskState, USED, type World } from './types.ts';
+import {
+  ALLOCATED,
+  type Job,
+  type NodeFacts,
+  type State,
+  type Status,
+  type SubGroupSet,
+  type Task,
+  type TaskState,
+  USED,
+  type World,
+} from './types.ts';
 
 const GROUP_LABEL = 'runai-gpu-group';
 const DEFAULT_PRIORITY = 50;
 const NON_PREEMPTIBLE_FROM = 100;
 const { resourceReservationAppLabel } = DEFAULT_SNAPSHOT_OPTIONS;
 
-export function keyOf(object: { readonly metadata: { readonly name: string; readonly namespace?: string } }): string {
+function keyOf(object: { readonly metadata: { readonly name: string; readonly namespace?: string } }): string {
   return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
 }
 
@@ -68,7 +79,12 @@ function groupsOf(pod: Pod, request: BindRequest | undefined): readonly string[]
   return [first, ...more.sort().map((key) => labels[key]!)];
 }
 
-function taskStates(objects: ClusterObjects, nodes: ReadonlyMap<string, NodeFacts>, config: SchedulerConfig, nowMs: number): Map<string, TaskState> {
+function taskStates(
+  objects: ClusterObjects,
+  nodes: ReadonlyMap<string, NodeFacts>,
+  config: SchedulerConfig,
+  nowMs: number,
+): Map<string, TaskState> {
   const requests = liveRequests(objects, nodes);
   const states = new Map<string, TaskState>();
   for (const pod of objects.pods) {
@@ -145,12 +161,18 @@ export function openWorld(objects: ClusterObjects, config: SchedulerConfig, nowM
   const tasks = new Map<string, Task>(
     pods.map((pod) => {
       const isReservation = pod.metadata.labels?.app === resourceReservationAppLabel;
-      return [keyOf(pod), { key: keyOf(pod), pod, request: requestOf(pod), createdMs: timeMs(pod.metadata.creationTimestamp), isReservation }];
+      return [
+        keyOf(pod),
+        { key: keyOf(pod), pod, request: requestOf(pod), createdMs: timeMs(pod.metadata.creationTimestamp), isReservation },
+      ];
     }),
   );
   const poolName = config.params.nodePoolLabelValue || 'default';
   const groups = objects.podGroups.filter((group) => isOfShard(group.metadata.labels, config) && !isBackedOff(group, poolName));
-  const tasksByGroup = Map.groupBy(tasks.values(), ({ pod }) => `${pod.metadata.namespace ?? ''}/${pod.metadata.annotations?.['pod-group-name'] ?? ''}`);
+  const tasksByGroup = Map.groupBy(
+    tasks.values(),
+    ({ pod }) => `${pod.metadata.namespace ?? ''}/${pod.metadata.annotations?.['pod-group-name'] ?? ''}`,
+  );
   const jobs = groups.map((group) => jobOf(group, tasksByGroup.get(keyOf(group)) ?? [], objects.priorityClasses));
   const jobOfTask = new Map(jobs.flatMap((job) => tasksOf(job).map((task) => [task.key, job] as const)));
   const queues = queueTree(objects.queues, config, nowMs);

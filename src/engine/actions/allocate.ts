@@ -4,11 +4,12 @@ import { createJobTree, popJob, pushJob, refresh, tasksOf } from '../jobs/jobTre
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
-import { REAL } from '../placement/placeTask.ts';
-import { attemptJob } from './attemptJob.ts';
+import { type PlaceMode, REAL } from '../placement/placeTask.ts';
+import { type AttemptResult, attemptJob } from './attemptJob.ts';
 import { describePlacement } from './describe.ts';
 import { isTakenBackLater, releaseHeld } from './held.ts';
 import type { Action } from './index.ts';
+import { servePlaces } from './keptPlaces.ts';
 
 /** Jobs that an action may try: ready, something pending, queue known (spec 03 section 6.1). */
 export function pendingJobs(s: Session): number[] {
@@ -25,26 +26,42 @@ export function pendingJobs(s: Session): number[] {
  */
 function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
   const mayHold = isTakenBackLater(s, 'allocate');
-  const tree = createJobTree(s, pendingJobs(s), s.config.queueDepthPerAction['allocate'] ?? -1);
+  const attempt = (job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult => tryJob(s, job, tasks, mode, mayHold, emit);
+  const failed = s.safety?.keepsPlaces === true ? servePlaces(s, pendingJobs(s), attempt) : null;
+  const candidates = failed === null ? pendingJobs(s) : pendingJobs(s).filter((job) => !failed.has(job));
+  const tree = createJobTree(s, candidates, s.config.queueDepthPerAction['allocate'] ?? -1);
   for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
-    const st = createStatement(s);
-    const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
-    s.counts.jobsAttempted++;
-    s.attempted.add(job);
-    const result = attemptJob(st, job, tasksOf(s, tree, job), REAL);
-    if (result === 'failed') {
-      undoTo(st, 0);
-      s.counts.jobsFailed++;
-    } else {
-      const placements = commit(st);
-      deliver(s, job, placements, mayHold && s.jobs.isPreemptible[job] === 1, emit);
-      countPlacements(s, placements);
-      if (result === 'allocated' && !hadRunning) s.started.add(job);
-      if (jobCount(s, job, SET_CELL.pending) > 0) pushJob(s, tree, job);
-    }
+    const result = attempt(job, tasksOf(s, tree, job), REAL);
+    if (result !== 'failed' && jobCount(s, job, SET_CELL.pending) > 0) pushJob(s, tree, job);
     refresh(s, tree, s.jobs.queue[job]!);
   }
   if (s.held.size > 0 && pendingJobs(s).length === 0) releaseHeld(s, emit);
+}
+
+/** One step of a job, committed and handed out if it succeeds; else everything is as it was. */
+function tryJob(
+  s: Session,
+  job: number,
+  tasks: readonly number[],
+  mode: PlaceMode,
+  mayHold: boolean,
+  emit: (batch: readonly RawDecision[]) => void,
+): AttemptResult {
+  const st = createStatement(s);
+  const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
+  s.counts.jobsAttempted++;
+  s.attempted.add(job);
+  const result = attemptJob(st, job, tasks, mode);
+  if (result === 'failed') {
+    undoTo(st, 0);
+    s.counts.jobsFailed++;
+    return result;
+  }
+  const placements = commit(st);
+  deliver(s, job, placements, mayHold && s.jobs.isPreemptible[job] === 1, emit);
+  countPlacements(s, placements);
+  if (result === 'allocated' && !hadRunning) s.started.add(job);
+  return result;
 }
 
 function deliver(s: Session, job: number, placements: readonly Placement[], isHeld: boolean, emit: (batch: readonly RawDecision[]) => void): void {

@@ -20,7 +20,13 @@ export function releaseHeld(s: Session, emit: (batch: readonly RawDecision[]) =>
       emit(batch);
       batch = [];
     }
-    batch.push(decision);
+    if (!s.postponed.has(decision.podGroupRow)) batch.push(decision);
+    else {
+      // Some of its pods wait now, so all that nobody has seen yet wait with them (spec 03 section 6.8).
+      batch.push({ ...decision, kind: 'pipeline' });
+      s.counts.bound--;
+      s.counts.pipelined++;
+    }
   }
   if (batch.length > 0) emit(batch);
   s.held.clear();

@@ -6,7 +6,10 @@ import { countOf, nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember } from '../session/session.ts';
 import { ALLOCATED, isIn } from '../session/status.ts';
 import { SET_CELL } from '../state/layout.ts';
-import { commit, createStatement, evict } from '../statement.ts';
+import { commit, createStatement, evict, undoTo } from '../statement.ts';
+import { mayEvict, recordEvictions } from '../victims/safety.ts';
+import { describePlacement } from './describe.ts';
+import { placeHeir } from './heir.ts';
 import type { Action } from './index.ts';
 
 /**
@@ -35,12 +38,18 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
 function evictJob(s: Session, job: number, emit: (batch: readonly RawDecision[]) => void): void {
   const sets = isFlat(s, job) ? [s.jobs.firstSet[job]!] : setsToEvict(s, job);
   const pods = sets.flatMap((set) => heldPods(s, set).map((p) => ({ p, set })));
-  if (pods.length === 0) return;
+  if (pods.length === 0 || !mayEvict(s, pods.map(({ p }) => p))) return;
   const st = createStatement(s);
+  for (const { p } of pods) evict(st, p, nodeOf(s, p));
+  const heir = s.safety?.keepsPlaces === true ? placeHeir(st, job) : -1;
+  // Nobody could use the place: the pods stay where they are.
+  if (s.safety?.keepsPlaces === true && heir < 0) {
+    undoTo(st, 0);
+    return;
+  }
   const batch: RawDecision[] = [];
   for (const { p, set } of pods) {
     const node = nodeOf(s, p);
-    evict(st, p, node);
     if (s.held.delete(p)) {
       s.counts.bound--;
       continue;
@@ -60,7 +69,11 @@ function evictJob(s: Session, job: number, emit: (batch: readonly RawDecision[])
     });
   }
   for (const { p } of pods) s.evicted.delete(p);
-  commit(st);
+  recordEvictions(s, batch.map((d) => d.podRow));
+  for (const p of commit(st)) {
+    batch.push(describePlacement(s, 'stalegangeviction', heir, p));
+    s.counts.pipelined++;
+  }
   s.robbed.add(job);
   emit(batch);
 }

@@ -1,9 +1,9 @@
-import type { RawDecision } from '../../base/decisions.ts';
+import type { RawDecision, TakenBack } from '../../base/decisions.ts';
 import { formatGoDuration } from '../../base/duration.ts';
 import { ReceivedType } from '../../base/codes.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
 import { jobCount } from '../jobs/gang.ts';
-import { createJobTree, popJob, refresh, tasksOf } from '../jobs/jobTree.ts';
+import { createJobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
 import { needOf } from '../jobs/selectTasks.ts';
 import { preCheck } from '../placement/prepredicates.ts';
 import { findViolation } from '../queues/capacity.ts';
@@ -15,7 +15,9 @@ import type { VictimAction } from '../victims/eligibility.ts';
 import { mayReclaim, type QueueAmounts } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
-import { searchVictims, type Solution } from '../victims/search.ts';
+import { searchSafely } from '../victims/safeSearch.ts';
+import { recordEvictions } from '../victims/safety.ts';
+import type { Solution } from '../victims/search.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
@@ -42,7 +44,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       s.search.attempts++;
       order ??= createVictimOrder(s);
       const st = createStatement(s);
-      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) solution = searchVictims(st, { action, job, tasks, order, waiting, jobLimit });
+      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
       if (solution === null) failed.add(key);
       else {
         s.search.solved++;
@@ -50,6 +52,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
         const victims = finish(st, action, job, solution.start, emit);
         reorderVictims(s, order, victims);
         for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
+        for (const victim of victims) renewJob(s, tree, victim);
         for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
       }
     }
@@ -107,7 +110,7 @@ function mayPreempt(s: Session, action: VictimAction, job: number, tasks: readon
 }
 
 /** Jobs with equal keys ask for the same under the same rules: if one failed and nothing changed, so will the next. '' = compares with nobody. */
-function requestKey(s: Session, job: number, tasks: readonly number[]): string {
+export function requestKey(s: Session, job: number, tasks: readonly number[]): string {
   if (!s.config.params.useSchedulingSignatures) return '';
   const { shapeRow, signatureRow, labelSetRow, claimsJson, nominatedNodeText } = s.view.pods;
   if (s.jobs.tree.has(job) || s.view.podGroups.topologyJson[s.jobs.row[job]!]! >= 0) return '';
@@ -134,14 +137,17 @@ function finish(st: Statement, action: VictimAction, job: number, start: QueueAm
   const messages = createEvictionMessages(s, action, job, start);
   const evictor = s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!);
   const batch: RawDecision[] = [];
+  const takenBack: TakenBack[] = [];
   for (const op of st.ops) {
     if (op.kind !== 'evict' || !gone.has(op.podRow)) continue;
     // A bind of this cycle that nobody has seen yet is simply not made.
+    const victim = jobOf(s, op.podRow);
     if (s.held.delete(op.podRow)) {
       s.counts.bound--;
+      takenBack.push({ pod: keyOf(s, op.podRow), node: s.view.texts.get(s.view.nodes.nameText[s.state.facts.row[op.node]!]!) });
+      if (!s.evicted.has(op.podRow)) s.postponed.add(s.jobs.row[victim]!);
       continue;
     }
-    const victim = jobOf(s, op.podRow);
     batch.push({
       kind: 'evict',
       action,
@@ -164,13 +170,21 @@ function finish(st: Statement, action: VictimAction, job: number, start: QueueAm
   for (const p of leaving) s.evicted.delete(p);
   const placements = commit(st);
   for (const p of placements) {
-    batch.push(describePlacement(s, action, jobOf(s, p.podRow), p));
+    const owner = jobOf(s, p.podRow);
+    const decision = describePlacement(s, action, owner, p);
+    batch.push(owner === job ? decision : { ...decision, details: { ...decision.details, evictorPodGroup: evictor } });
     s.counts.pipelined++;
   }
+  if (takenBack.length > 0) batch[0] = { ...batch[0]!, details: { ...batch[0]!.details, takenBack } };
   for (const d of batch) if (d.kind === 'evict') s.robbed.add(jobOf(s, d.podRow));
+  if (s.safety !== null) recordEvictions(s, batch.flatMap((d) => (d.kind === 'evict' ? [d.podRow] : [])));
   for (const victim of perJob.keys()) if (jobCount(s, victim, SET_CELL.allocated) === 0) s.started.delete(victim);
   emit(batch);
   return [...perJob.keys()];
+}
+
+function keyOf(s: Session, podRow: number): string {
+  return s.view.texts.get(s.view.pods.keyText[podRow]!);
 }
 
 function jobOf(s: Session, podRow: number): number {

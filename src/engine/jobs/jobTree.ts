@@ -102,6 +102,15 @@ export function pushJob(s: Session, t: JobTree, job: number): void {
   list.splice(lo, 0, job);
 }
 
+/** A job that waits in the tree lost pods: it gets the place, and wants the tasks, of its state of now. */
+export function renewJob(s: Session, t: JobTree, job: number): void {
+  const list = t.jobs[s.jobs.queue[job]!];
+  const at = list?.indexOf(job) ?? -1;
+  if (list === undefined || at < 0) return;
+  list.splice(at, 1);
+  pushJob(s, t, job);
+}
+
 /** Call after a pop and whatever came of it: recomputes the keys on the path from the job's queue to the top. */
 export function refresh(s: Session, t: JobTree, queue: number): void {
   for (let q = queue; q >= 0; q = s.queues.parent[q]!) {

@@ -262,13 +262,15 @@ function restFitsIdle(e: Evaluator, r: Request, n: number): boolean {
 function insufficient(e: Evaluator, r: Request, n: number): number {
   const { facts, ledger: l, sizes } = e.state;
   let bits = 0;
-  if (r.type !== RequestType.migInstance) {
+  // Only what is asked for can be short (spec 03 section 4.11).
+  const gpus = requestedGpus(r, facts.gpuMemoryMib[n]!);
+  if (r.type !== RequestType.migInstance || gpus > 0) {
     const free = facts.allocGpu[n]! - l.usedGpu[n]! - occupiedGroups(e.state, n);
-    if (requestedGpus(r, facts.gpuMemoryMib[n]!) > free) bits |= Lack.gpus;
+    if (gpus > 0 && gpus > free) bits |= Lack.gpus;
     if (r.isShared && deviceMib(r, facts.gpuMemoryMib[n]!) > facts.gpuMemoryMib[n]!) bits |= Lack.gpuMemory;
   }
-  if (r.milliCpu > facts.allocMilliCpu[n]! - l.usedMilliCpu[n]!) bits |= Lack.cpu;
-  if (r.memoryBytes > facts.allocMemoryBytes[n]! - l.usedMemoryBytes[n]!) bits |= Lack.memory;
+  if (r.milliCpu > 0 && r.milliCpu > facts.allocMilliCpu[n]! - l.usedMilliCpu[n]!) bits |= Lack.cpu;
+  if (r.memoryBytes > 0 && r.memoryBytes > facts.allocMemoryBytes[n]! - l.usedMemoryBytes[n]!) bits |= Lack.memory;
   if (facts.allocPods[n]! - l.usedPods[n]! < 1) bits |= Lack.pods;
   for (let k = 0; k < r.scalarDim.length; k++) {
     const cell = r.scalarDim[k]! * sizes.nodes + n;

@@ -67,7 +67,8 @@ function chooseShared(f: Fragmentation, profile: Profile, r: Request, n: number)
   let wholeTaken = 0;
   for (let k = 0; k < r.deviceCount; k++) {
     const best = bestPart(s, parts);
-    const isWhole = wholeTaken < whole && (best < 0 || isBefore(wholeTaken >= idle ? 1 : 0, wholeCost, s.partWaits[best]!, s.partCost[best]!));
+    const isWhole =
+      wholeTaken < whole && (best < 0 || isBefore(wholeTaken >= idle ? 1 : 0, wholeCost, s.partWaits[best]!, s.partCost[best]!));
     if (r.deviceCount === 1) {
       s.chosen.push(isWhole ? -1 : s.partGroup[best]!);
       return isWhole ? wholeCost : s.partCost[best]!;
@@ -144,4 +145,3 @@ function takeWhole(s: Scratch, afterMilli: number): void {
   s.wholeDevices--;
   s.partMilli[s.partCount++] = afterMilli;
 }
-

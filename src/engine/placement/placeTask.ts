@@ -126,8 +126,19 @@ function tryNode(st: Statement, podRow: number, job: number, r: Request, n: numb
   const choice = chooseDevices(s.evaluator, r, n, mode.pipelineOnly);
   if (choice === null) return false;
   const uid = s.view.texts.get(s.view.pods.uidText[podRow]!);
-  const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : newGroupName(uid, device)));
+  const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : freshName(s, podRow, uid, device)));
   return placeInZones(st, podRow, r, n, !choice.mustWait, names);
+}
+
+/** A pod that moves may have left its first device to others who joined it: they keep the name. */
+function freshName(s: Session, podRow: number, uid: string, device: number): string {
+  const name = newGroupName(uid, device);
+  if (!s.evicted.has(podRow)) return name;
+  const inUse = new Set(s.groupNames.slice(0, s.state.cells[s.state.base.groupCount]!));
+  for (let move = 1, fresh = name; ; move++) {
+    if (!inUse.has(fresh)) return fresh;
+    fresh = newGroupName(`${uid}/${move}`, device);
+  }
 }
 
 /** Places the task in the zones that it would get on the node; waits if they are not free yet (spec 03 section 11A.7). */

@@ -8,7 +8,7 @@ export interface Request {
   readonly type: RequestType;
   readonly milliCpu: number;
   readonly memoryBytes: number;
-  /** Devices of a Regular request, 0 for every other type. */
+  /** Whole devices, also beside MIG profiles; 0 for shared requests. */
   readonly wholeGpus: number;
   /** Fraction or GPU-memory request: devices are shared and chosen by the scheduler. */
   readonly isShared: boolean;
@@ -76,25 +76,27 @@ export function readRequest(view: SnapshotView, shapeRow: number, dimOf: (name: 
     mig.push(isMig ? 1 : 0);
     if (isMig) migGpus += migGpusOf(name) * names[name]!;
   }
-  const hundredths = type === RequestType.migInstance ? 0 : gpuHundredths(portion, count);
+  // Whole GPUs may stand beside MIG profiles.
+  const isWhole = type === RequestType.regular || type === RequestType.migInstance;
+  const hundredths = isWhole ? count * 100 : gpuHundredths(portion, count);
   const overhead = readAmounts(view, s.overheadJson[shapeRow]!);
   return {
     shapeRow,
     type,
     milliCpu: s.milliCpu[shapeRow]!,
     memoryBytes: s.memoryBytes[shapeRow]!,
-    wholeGpus: type === RequestType.regular ? count : 0,
+    wholeGpus: isWhole ? count : 0,
     isShared,
     deviceCount: isShared ? count : 0,
     portion: isShared ? portion : 0,
     gpuMemoryMib: isShared ? s.gpuMemoryMib[shapeRow]! : 0,
-    gpuHundredths: type === RequestType.regular ? count * 100 : hundredths,
+    gpuHundredths: hundredths,
     isLegacyMig: s.isLegacyMig[shapeRow]! === 1,
     scalarDim: Int32Array.from(dims),
     scalarAmount: Float64Array.from(amounts),
     isMigDim: Uint8Array.from(mig),
     migGpus,
-    isGpuTask: (type === RequestType.regular ? count > 0 : hundredths > 0) || type === RequestType.gpuMemory || type === RequestType.migInstance,
+    isGpuTask: hundredths > 0 || type === RequestType.gpuMemory || type === RequestType.migInstance,
     overhead: overhead === null ? null : { milliCpu: overhead['cpu'] ?? 0, memoryBytes: overhead['memory'] ?? 0, amounts: overhead },
   };
 }

@@ -98,7 +98,11 @@ export function nodeReasons(s: Session, podRow: number, columns: SlotColumns, ch
     return texts;
   }
   let code = columns.code[n]!;
-  if (code === 0 && columns.key[n] !== Number.NEGATIVE_INFINITY && checks !== null) code = checkNode(s, checks, n);
+  if (checks !== null && (code === 0 ? columns.key[n] !== Number.NEGATIVE_INFINITY : code > PredicateCode.nodeCondition)) {
+    // Codes stand in the order of the checks: the first that refuses names the reason (spec 03 section 7.3).
+    const dynamic = checkNode(s, checks, n);
+    if (dynamic !== 0 && (code === 0 || dynamic < code)) code = dynamic;
+  }
   if (code === 0 && columns.key[n] !== Number.NEGATIVE_INFINITY && checks?.usesDra === true) {
     const reason = s.dra.check(podRow, s.state.facts.row[n]!);
     if (reason !== null) return [reason];

@@ -5,6 +5,7 @@ import { countOf, queueCell, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import { QUEUE_CELL, SET_CELL } from '../state/layout.ts';
+import { newRecentEvictions } from '../victims/safety.ts';
 import { detailedPodText } from './detailedErrors.ts';
 
 const NO_GROUP_TEXT = 'Unable to schedule podgroup';
@@ -40,8 +41,10 @@ function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): 
   const started = changesOf(s, job);
   const podGroupRow = s.jobs.row[job]! as PodGroupRow;
   const base = { podGroupRow, errors: [], isConditionWanted: false, ...started };
+  // Without a readable tree no pod has a place in it: all of them wait for the same reason.
+  if (s.jobs.invalid.has(job)) return unknownPods.length === 0 && waiting === 0 ? null : invalidReport(s, job, unknownPods);
   if (waiting > 0) {
-    if (s.jobs.queue[job]! >= 0 && !s.jobs.invalid.has(job) && !isJobReady(s, job)) {
+    if (!isJobReady(s, job)) {
       return { ...base, state: 'notReady', message: notReadyText(s, job), pods: unknownPods };
     }
     return { ...unschedulable(s, job, unknownPods), ...started };
@@ -53,12 +56,21 @@ function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): 
   return null;
 }
 
+function invalidReport(s: Session, job: number, unknownPods: readonly PodReport[]): JobReport {
+  const report = unschedulable(s, job, []);
+  return { ...report, pods: [...unknownPods.map(({ podRow }) => ({ podRow, message: report.message })), ...report.pods] };
+}
+
+type Change = 'lastStartMs' | 'lastEvictionMs' | 'recentEvictionsMs' | 'staleSinceMs' | 'staleMessage';
+
 /** Times and texts that go with a job whatever else is said of it. */
-function changesOf(s: Session, job: number): Partial<Pick<JobReport, 'lastStartMs' | 'lastEvictionMs' | 'staleSinceMs' | 'staleMessage'>> {
+function changesOf(s: Session, job: number): Partial<Pick<JobReport, Change>> {
   const staleSinceMs = s.staleSince.get(job);
+  const recentEvictionsMs = newRecentEvictions(s, job);
   return {
     ...(s.started.has(job) ? { lastStartMs: s.nowMs } : {}),
     ...(s.robbed.has(job) ? { lastEvictionMs: s.nowMs } : {}),
+    ...(recentEvictionsMs === undefined ? {} : { recentEvictionsMs }),
     ...(staleSinceMs === undefined ? {} : { staleSinceMs }),
     ...(s.stale.has(job) ? { staleMessage: staleText(s, job) } : {}),
   };

@@ -23,6 +23,7 @@ import { createState, STATE_MAGIC, type StateSizes, TASK_CELL } from '../state/l
 import { createGroup } from '../state/ledger.ts';
 import { readTopologies } from '../topology/levels.ts';
 import { TopologySession } from '../topology/session.ts';
+import { openSafety } from '../victims/safety.ts';
 import { demandGpuMilli, demandOfQueue } from './demand.ts';
 import { chargeQueues, countStatus, occupyAtOpen, requestOf, taskCell } from './occupy.ts';
 import { openJobs } from './openJobs.ts';
@@ -37,6 +38,9 @@ import { ACTIVE_ALLOCATED, ACTIVE_USED, ALLOCATED, isIn, Status } from './status
 const MAX_SLOTS = 97;
 /** Words of the state's header that the cycle itself uses. */
 export const STATE_HEADER = { magic: 0, isGpuMapped: 8 } as const;
+
+/** A pod opens groups anew each time it is moved; beyond this many moves of all pods a new device counts as not free. */
+const MOVES_PER_DEVICE = 4;
 
 /** Upper bounds of the state's sizes, from row counts alone: the runner allocates before the cycle opens. */
 export function sizesOf(view: SnapshotView): StateSizes {
@@ -59,7 +63,8 @@ export function sizesOf(view: SnapshotView): StateSizes {
   }
   const nodes = count(view.nodes.used, view.nodes.rows);
   const classes = count(view.shapes.used, view.shapes.rows) * Math.max(1, count(view.signatures.used, view.signatures.rows));
-  return { nodes, dims: listDims(view).length, groups: devices + 1, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
+  const groups = MOVES_PER_DEVICE * devices + 1;
+  return { nodes, dims: listDims(view).length, groups, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
 }
 
 /** Opens a cycle on a snapshot: joins, ledgers, queue sums, fair shares (spec 03 section 1.3, 02 sections 2.9, 6.2). */
@@ -133,6 +138,8 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
     started: new Set(),
     evicted: new Map(),
     held: new Map(),
+    postponed: new Set(),
+    safety: openSafety(view, config.safeEviction),
     robbed: new Set(),
     staleSince: new Map(),
     stale: new Set(),

@@ -18,6 +18,7 @@ import type { State } from '../state/layout.ts';
 import type { GroupConstraint } from '../topology/levels.ts';
 import type { TopologySession } from '../topology/session.ts';
 import type { MinRuntime, PluginSet } from './plugins.ts';
+import type { Safety } from '../victims/safety.ts';
 import type { Status } from './status.ts';
 
 /** Queues of the shard, numbered in name order; three amounts each (milli-CPU, bytes, thousandths of a GPU). */
@@ -176,6 +177,10 @@ export interface Session {
   readonly evicted: Map<number, Status>;
   /** Bind decisions of this cycle that a later action may still take back: pod row → decision. */
   readonly held: Map<number, RawDecision>;
+  /** Pod group rows of jobs with held binds of which some were moved and wait now. */
+  readonly postponed: Set<number>;
+  /** Promises about evictions beyond upstream's rules; null = none. */
+  readonly safety: Safety | null;
   /** Jobs that lost pods to an action of this cycle. */
   readonly robbed: Set<number>;
   /** Changed "stale since" times: job → ms, NaN = no longer stale. */

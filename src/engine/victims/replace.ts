@@ -2,12 +2,13 @@ import { attemptJob } from '../actions/attemptJob.ts';
 import { isFlat, isMemberReady, isMemberSatisfied, countSatisfied, rootOf } from '../jobs/gang.ts';
 import { orderMembers } from '../jobs/memberOrder.ts';
 import { sortedPods } from '../jobs/taskOrder.ts';
+import { checkNode, dynamicChecks } from '../placement/dynamicChecks.ts';
 import type { PlaceMode } from '../placement/placeTask.ts';
 import { UNLIMITED } from '../queues/fairShare.ts';
 import { countOf, nodeOf, queueCell } from '../session/occupy.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
-import { restore, type Statement, undoTo } from '../statement.ts';
+import { freeSlots, restore, type Statement, undoTo } from '../statement.ts';
 import type { QueueAmounts } from './fairness.ts';
 import type { Unit } from './units.ts';
 
@@ -24,7 +25,7 @@ export function keepInPlace(st: Statement, unit: Unit, start: QueueAmounts): boo
   for (const p of unit.pods) {
     if (!s.evicted.has(p)) continue;
     const node = nodeOf(s, p);
-    if (!restore(st, p, node) || (node >= 0 && !(holdsUp(s, node) && s.numa?.holdsUp(p) !== false))) {
+    if (isInTheWay(s, p, node) || !restore(st, p, node) || (node >= 0 && !(holdsUp(st, node) && s.numa?.holdsUp(p) !== false))) {
       undoTo(st, mark);
       return false;
     }
@@ -32,6 +33,13 @@ export function keepInPlace(st: Statement, unit: Unit, start: QueueAmounts): boo
   if (hasRoomInQueues(s, unit.job, start)) return true;
   undoTo(st, mark);
   return false;
+}
+
+/** A bind that was taken back meets what came to its node meanwhile as any new pod does; running pods were there before. */
+function isInTheWay(s: Session, podRow: number, node: number): boolean {
+  if (!s.held.has(podRow)) return false;
+  const checks = dynamicChecks(s, podRow, s.podSets.job[s.tasks.podSet[podRow]!]!);
+  return checks !== null && checkNode(s, checks, node) !== 0;
 }
 
 /** Limits hold at every level, or nobody uses more than before: a limit does not turn out what runs above it. */
@@ -47,10 +55,10 @@ function hasRoomInQueues(s: Session, job: number, start: QueueAmounts): boolean 
 }
 
 /** No resource of the node is promised twice: idle and releasing together are not negative, no shared device overflows. */
-function holdsUp(s: Session, n: number): boolean {
-  const { ledger: l, facts, sizes, groups } = s.state;
+function holdsUp(st: Statement, n: number): boolean {
+  const { ledger: l, facts, sizes, groups } = st.session.state;
   if (l.idleMilliCpu[n]! + l.releasingMilliCpu[n]! < 0 || l.idleMemoryBytes[n]! + l.releasingMemoryBytes[n]! < 0) return false;
-  if (l.idleGpu[n]! + l.releasingGpu[n]! < 0 || l.idlePods[n]! + l.releasingPods[n]! < 0) return false;
+  if (l.idleGpu[n]! + l.releasingGpu[n]! < 0) return false;
   for (let d = 0; d < sizes.dims; d++) {
     const at = d * sizes.nodes + n;
     if (l.idleScalar[at]! + l.releasingScalar[at]! < 0) return false;
@@ -58,7 +66,7 @@ function holdsUp(s: Session, n: number): boolean {
   for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
     if (groups.usedMib[g]! !== 0 && facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]! < 0) return false;
   }
-  return true;
+  return freeSlots(st, n) >= 0;
 }
 
 /** Places what is left of a victim job where it scores best, step by step, as long as it fits (spec 04 section 5.6). */

@@ -259,7 +259,13 @@ type Settle = (x: Search) => Unit[];
  */
 function withFewerMoves(x: Search, nodes: Int32Array | null, settle: Settle, mark: number, leaving: Unit[]): readonly Unit[] {
   const s = x.st.session;
-  const moved = leaving.filter((unit) => unit.pods.every((p) => !s.evicted.has(p)));
+  const moved: Unit[] = [];
+  const isLeaving = new Set<number>();
+  for (let i = leaving.length - 1; i >= 0; i--) {
+    const unit = leaving[i]!;
+    if (!isLeaving.has(unit.job) && unit.pods.every((p) => !s.evicted.has(p))) moved.push(unit);
+    else isLeaving.add(unit.job);
+  }
   if (moved.length === 0 || moved.length === leaving.length) return leaving;
   const [deleted, changed] = priceOf(s, leaving);
   undoTo(x.st, mark);
@@ -321,7 +327,14 @@ function moveByScore(x: Search): Unit[] {
 function keepThenMove(x: Search): Unit[] {
   const s = x.st.session;
   const leaving: Unit[] = [];
-  for (let i = x.units.length - 1; i >= 0; i--) if (!keepInPlace(x.st, x.units[i]!, x.start)) leaving.unshift(x.units[i]!);
+  // What is left of a job when a unit goes needs the units before it gone: a job leaves from its first unit on.
+  const isLeaving = new Set<number>();
+  for (let i = x.units.length - 1; i >= 0; i--) {
+    const unit = x.units[i]!;
+    if (!isLeaving.has(unit.job) && keepInPlace(x.st, unit, x.start)) continue;
+    isLeaving.add(unit.job);
+    leaving.unshift(unit);
+  }
   const jobs = new Set<number>();
   for (let i = leaving.length - 1; i >= 0; i--) jobs.add(leaving[i]!.job);
   for (const job of jobs) moveJob(x.st, job);

@@ -5,6 +5,7 @@ import { countOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
 import { ALLOCATED, isIn } from '../session/status.ts';
 import { SET_CELL } from '../state/layout.ts';
+import type { UnitTest } from './safety.ts';
 
 /**
  * Would the job still have its gang without the unit (spec 02 section 15.3 on the tree)? Pods that are leaving for other
@@ -36,23 +37,35 @@ export interface Unit {
 
 /**
  * The next unit of a job as it stands: a surplus pod, else an optional member, else everything. Only pods that hold a node
- * count; pods that merely wait in this cycle are never victims. Null when nothing is left.
+ * count; pods that merely wait in this cycle are never victims. Null when nothing is left. `allows`: units that it refuses
+ * are passed over for the next of their kind.
  */
-export function nextUnit(s: Session, job: number): Unit | null {
-  if (isFlat(s, job)) return flatUnit(s, job);
+export function nextUnit(s: Session, job: number, allows: UnitTest | null = null): Unit | null {
+  if (isFlat(s, job)) return flatUnit(s, job, allows);
   const root = rootOf(s, job);
-  const surplus = surplusUnit(s, root);
+  const surplus = surplusUnit(s, root, allows);
   if (surplus.length > 0) return { job, pods: surplus, isCore: false };
+  // A surplus that may not go keeps the core in its place too.
+  if (allows !== null && surplusUnit(s, root, null).length > 0) return null;
   const all = allOfSet(s, root);
-  return all.length === 0 ? null : { job, pods: all, isCore: true };
+  return all.length === 0 || allows?.(all) === false ? null : { job, pods: all, isCore: true };
 }
 
-function flatUnit(s: Session, job: number): Unit | null {
+function flatUnit(s: Session, job: number, allows: UnitTest | null): Unit | null {
   const podSet = s.jobs.firstSet[job]!;
   const held = countOf(s, SET_CELL.allocated, podSet);
   if (held === 0) return null;
   const min = s.jobs.rootNeed[job]! === 0 ? 0 : s.podSets.min[podSet]!;
-  return held > min ? { job, pods: lastPods(s, podSet, 1), isCore: false } : { job, pods: lastPods(s, podSet, held), isCore: true };
+  const isCore = held <= min;
+  const pods = isCore ? lastPods(s, podSet, held) : lastPod(s, podSet, allows);
+  return pods.length === 0 || (isCore && allows?.(pods) === false) ? null : { job, pods, isCore };
+}
+
+/** The last pod of a set that may go. */
+function lastPod(s: Session, podSet: number, allows: UnitTest | null): number[] {
+  if (allows === null) return lastPods(s, podSet, 1);
+  for (const p of lastPods(s, podSet, countOf(s, SET_CELL.allocated, podSet))) if (allows([p])) return [p];
+  return [];
 }
 
 /** The last `count` pods of a set in task order that hold a node, last first. */
@@ -82,23 +95,34 @@ function countIdleOptional(s: Session, set: SubGroupSet): number {
   return set.members.filter((m) => heldBy(s, m) === 0 && (m.set === null ? s.podSets.min[m.podSet]! : m.set.need) === 0).length;
 }
 
-function surplusUnit(s: Session, set: SubGroupSet): number[] {
+function surplusUnit(s: Session, set: SubGroupSet, allows: UnitTest | null): number[] {
   const held = countHeldMembers(s, set);
   if (held === 0) return [];
   const spare = held + Math.min(countIdleOptional(s, set), Math.max(0, set.need - held)) - set.need;
   const reversed = orderMembers(s, set.members).slice().reverse();
   // A broken member that is not needed goes before any complete one.
   if (spare >= 0) {
-    for (const m of reversed) if (!isHeld(s, m) && heldBy(s, m) > 0) return allOfMember(s, m);
+    for (const m of reversed) {
+      if (isHeld(s, m) || heldBy(s, m) === 0) continue;
+      const pods = allOfMember(s, m);
+      if (allows === null || allows(pods)) return pods;
+    }
   }
   for (const m of reversed) {
     if (m.set !== null) {
-      const pods = surplusUnit(s, m.set);
+      const pods = surplusUnit(s, m.set, allows);
       if (pods.length > 0) return pods;
-    } else if (countOf(s, SET_CELL.allocated, m.podSet) > s.podSets.min[m.podSet]!) return lastPods(s, m.podSet, 1);
+    } else if (countOf(s, SET_CELL.allocated, m.podSet) > s.podSets.min[m.podSet]!) {
+      const pods = lastPod(s, m.podSet, allows);
+      if (pods.length > 0) return pods;
+    }
   }
   if (spare <= 0) return [];
-  for (const m of reversed) if (heldBy(s, m) > 0) return allOfMember(s, m);
+  for (const m of reversed) {
+    if (heldBy(s, m) === 0) continue;
+    const pods = allOfMember(s, m);
+    if (allows === null || allows(pods)) return pods;
+  }
   return [];
 }
 

@@ -4,6 +4,7 @@ import { createQueueKeys, precedes, type QueueKeys, updateVictimKeys } from '../
 import { acceptedGpuMilli, nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { type Eligibility, holdsPods, isQueueEligible, Taking, takingOf } from './eligibility.ts';
+import { type BudgetUse, chargeBudgets, createBudgetUse, fitsUse, isOneTooMany, type Safety, type UnitTest } from './safety.ts';
 import { nextUnit, staysWhole, type Unit } from './units.ts';
 
 /**
@@ -15,6 +16,10 @@ export interface VictimOrder {
   readonly elastic: Int8Array;
   /** GPUs of the largest job, in thousandths: no unit is larger. */
   readonly largestGpuMilli: number;
+  /** Nodes on whose pods disruption budgets may be spent; null = any. */
+  readonly budgetNodes: Uint8Array | null;
+  /** Collects nodes of units that were refused only because the search had spent their budgets on others. */
+  readonly refusedNodes: Set<number>;
 }
 
 /** All jobs that could be victims of somebody: preemptible, in a leaf queue, holding pods. */
@@ -32,7 +37,7 @@ export function createVictimOrder(s: Session): VictimOrder {
     else list.push(job);
   }
   for (const list of jobs) list?.sort((a, b) => compareVictims(s, elastic, a, b));
-  return { jobs, elastic, largestGpuMilli };
+  return { jobs, elastic, largestGpuMilli, budgetNodes: null, refusedNodes: new Set() };
 }
 
 function heldGpuMilli(s: Session, job: number): number {
@@ -103,9 +108,14 @@ export interface VictimWalk {
   /** Most jobs that may take part (consolidation), and those that do. */
   readonly jobLimit: number;
   readonly jobsSeen: Set<number>;
+  /** With safe eviction: what the units taken so far use of the budgets, and the test of the next one. */
+  readonly use: BudgetUse | null;
+  readonly allows: UnitTest | null;
 }
 
 export function createVictimWalk(s: Session, order: VictimOrder, eligibility: Eligibility, jobLimit: number): VictimWalk {
+  const { safety } = s;
+  const use = !safety?.budgets ? null : createBudgetUse(safety.budgets, s.evicted.keys(), order);
   const w: VictimWalk = {
     order,
     eligibility,
@@ -118,17 +128,31 @@ export function createVictimWalk(s: Session, order: VictimOrder, eligibility: El
     popped: new Float64Array(3 * s.queues.count),
     jobLimit,
     jobsSeen: new Set(),
+    use,
+    allows: safety === null ? null : (pods) => mayGo(s, safety, use, pods),
   };
   for (let q = 0; q < s.queues.count; q++) if (order.jobs[q] !== undefined && isQueueEligible(s, eligibility, q)) refreshPath(s, w, q);
   return w;
 }
 
+/** Would the unit keep the promises of safe eviction, after what the search has taken and what is committed? */
+function mayGo(s: Session, safety: Safety, use: BudgetUse | null, pods: readonly number[]): boolean {
+  if (isOneTooMany(s, safety, pods)) return false;
+  return use === null || safety.budgets === null || fitsUse(s, safety.budgets, use, pods);
+}
+
 /** The next unit in victim order (spec 04 section 4), or null. Its job comes again with what it has left afterwards. */
 export function popUnit(s: Session, w: VictimWalk): Unit | null {
-  const top = lastOf(s, w, s.queues.top);
+  let top = lastOf(s, w, s.queues.top);
+  // What was taken since the head was found may have used up its budget.
+  while (top >= 0 && w.allows?.(w.head[top]!.pods) === false) {
+    refreshPath(s, w, w.headLeaf[top]!);
+    top = lastOf(s, w, s.queues.top);
+  }
   if (top < 0) return null;
   const unit = w.head[top]!;
   const leaf = w.headLeaf[top]!;
+  if (w.use !== null && s.safety?.budgets) chargeBudgets(s.safety.budgets, w.use.taken, unit.pods);
   addAmounts(s, w.popped, leaf, unit, 1);
   w.jobsSeen.add(unit.job);
   const own = w.returned[leaf]!;
@@ -190,7 +214,7 @@ function headOfLeaf(s: Session, w: VictimWalk, leaf: number): Unit | null {
     const isOwn = own.length > 0 && (next === undefined || compareVictims(s, w.elastic, own[0]!, next) < 0);
     const job = isOwn ? own[0]! : next;
     if (job === undefined) return null;
-    const unit = nextUnit(s, job);
+    const unit = nextUnit(s, job, w.allows);
     if (unit !== null && (takingOf(s, w.eligibility, job) === Taking.all || staysWhole(s, unit))) return unit;
     if (isOwn) own.shift();
     else w.cursor[leaf] = w.cursor[leaf]! + 1;

@@ -20,6 +20,9 @@ export interface SnapshotExport {
 /** Lists that are `null` where the API group is not served. */
 const DRA_LISTS: ReadonlySet<ListName> = new Set(['resourceClaims', 'resourceSlices', 'deviceClasses']);
 
+/** Lists that upstream's file does not have. */
+const OUR_LISTS: ReadonlySet<ListName> = new Set(['namespaces', 'podDisruptionBudgets']);
+
 /** The whole document as one value. For large clusters use `snapshotChunks`, which never holds it. */
 export function snapshotDocument(content: SnapshotExport): Readonly<Record<string, unknown>> {
   const rawObjects: Record<string, unknown> = {};
@@ -63,6 +66,7 @@ function configDocument(config: SchedulerConfig): Readonly<Record<string, unknow
     ...(Object.keys(config.queueDepthPerAction).length === 0 ? {} : { queueDepthPerAction: config.queueDepthPerAction }),
     ...(config.usageDBConfig === null ? {} : { usageDBConfig: config.usageDBConfig }),
     scenarioSearchBudgets: config.scenarioSearchBudgets,
+    ...(config.safeEviction === undefined ? {} : { safeEviction: config.safeEviction }),
   };
 }
 
@@ -98,9 +102,9 @@ function headOf(content: SnapshotExport): Readonly<Record<string, unknown>> {
   };
 }
 
-/** Upstream's lists always, `namespaces` (ours) only when there are some. */
+/** Upstream's lists always, ours only when they hold something. */
 function listsOf(content: SnapshotExport): readonly ListName[] {
-  return LIST_NAMES.filter((list) => list !== 'namespaces' || content.objects.namespaces.length > 0);
+  return LIST_NAMES.filter((list) => !OUR_LISTS.has(list) || content.objects[list].length > 0);
 }
 
 function isServed(content: SnapshotExport, list: ListName): boolean {

@@ -112,6 +112,7 @@ export const COLUMNS = {
     topologyJson: Int32Array,
     conditionsJson: Int32Array,
     poolText: Int32Array,
+    recentEvictionsJson: Int32Array,
   },
   queues: {
     used: Uint8Array,
@@ -265,6 +266,7 @@ export function writeTables(b: Builder, layoutVersion: number, empty: number): n
   PodGroups.addTopologyJson(b, empty);
   PodGroups.addConditionsJson(b, empty);
   PodGroups.addPoolText(b, empty);
+  PodGroups.addRecentEvictionsJson(b, empty);
   const podGroups = PodGroups.endPodGroups(b);
   Queues.startQueues(b);
   Queues.addRows(b, 0);
@@ -469,6 +471,7 @@ export function viewTables(s: Snapshot, need: Need): TableViews {
       topologyJson: need(t.podGroups.topologyJsonArray(), 'pod_groups.topology_json'),
       conditionsJson: need(t.podGroups.conditionsJsonArray(), 'pod_groups.conditions_json'),
       poolText: need(t.podGroups.poolTextArray(), 'pod_groups.pool_text'),
+      recentEvictionsJson: need(t.podGroups.recentEvictionsJsonArray(), 'pod_groups.recent_evictions_json'),
     },
     queues: {
       rows: t.queues.rows(),

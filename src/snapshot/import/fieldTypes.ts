@@ -105,6 +105,7 @@ const POD = record({
   status: record({
     phase: 'string',
     nominatedNodeName: 'string',
+    conditions: listOf(record({ type: 'string', status: 'string' }, 'type', 'status')),
     qosClass: 'string',
     resourceClaimStatuses: listOf(record({ name: 'string', resourceClaimName: 'string' }, 'name')),
     extendedResourceClaimStatus: record({ resourceClaimName: 'string' }),
@@ -194,6 +195,17 @@ const BIND_REQUEST = record({
 });
 
 const PRIORITY_CLASS = record({ metadata: METADATA, value: 'int32', globalDefault: 'boolean' });
+const POD_DISRUPTION_BUDGET = record({
+  metadata: METADATA,
+  spec: record({ selector: SELECTOR, unhealthyPodEvictionPolicy: 'string' }),
+  status: record({
+    observedGeneration: 'number',
+    disruptionsAllowed: 'int32',
+    currentHealthy: 'int32',
+    desiredHealthy: 'int32',
+    disruptedPods: 'object',
+  }),
+});
 /** Kinds whose specification is read elsewhere: here only what they all have in common. */
 const OTHER = record({ metadata: METADATA, spec: 'object', status: 'object' });
 
@@ -204,6 +216,7 @@ const BY_LIST: Readonly<Partial<Record<ListName, FieldType>>> = Object.freeze({
   podGroups: POD_GROUP,
   bindRequests: BIND_REQUEST,
   priorityClasses: PRIORITY_CLASS,
+  podDisruptionBudgets: POD_DISRUPTION_BUDGET,
 });
 
 export function fieldTypesOf(list: ListName): FieldType {

@@ -28,6 +28,7 @@ const ROWS: readonly (readonly [kind: string, group: string, list: ListName, sco
   ['Topology', 'kai.scheduler', 'topologies', 'cluster'],
   ['NodeResourceTopology', 'topology.node.k8s.io', 'nodeResourceTopologies', 'cluster'],
   ['Namespace', '', 'namespaces', 'cluster'],
+  ['PodDisruptionBudget', 'policy', 'podDisruptionBudgets', 'namespaced'],
 ];
 
 const KINDS: readonly KindInfo[] = Object.freeze(

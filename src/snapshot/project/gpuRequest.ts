@@ -55,13 +55,13 @@ function portionOf(text: string | undefined): number {
   return value > 0 && value <= 1 ? value : 0;
 }
 
-/** null when absent or not an integer. Fewer than one device would be a negative or empty demand: refused. */
+/** null when absent or not an integer. Fewer than one device is a demand that no selection meets (spec 03 section 9.4). */
 function deviceCount(text: string | undefined, report: Report): number | null {
   const value = parseInt64(text);
   if (Number.isNaN(value)) return null;
   if (value >= 1) return value;
-  report.add('metadata.annotations[gpu-fraction-num-devices]', `${value} devices; must be at least 1`);
-  return null;
+  report.add('metadata.annotations[gpu-fraction-num-devices]', `${value} devices; must be at least 1, the pod stays pending`);
+  return 0;
 }
 
 /** Legacy annotation, the lexicographically last key where there are several (step 6, deviation). */

@@ -84,6 +84,19 @@ const PROJECTIONS: Readonly<Record<OtherList, Projection>> = {
   topologies: { kind: ObjectKind.topology, fields: [['spec', 'levels']] },
   nodeResourceTopologies: { kind: ObjectKind.nodeResourceTopology, fields: [['attributes'], ['topologyPolicies'], ['zones']] },
   namespaces: { kind: ObjectKind.namespace, fields: [LABELS] },
+  podDisruptionBudgets: {
+    kind: ObjectKind.podDisruptionBudget,
+    fields: [
+      ['metadata', 'generation'],
+      ['spec', 'selector'],
+      ['spec', 'unhealthyPodEvictionPolicy'],
+      ['status', 'observedGeneration'],
+      ['status', 'disruptionsAllowed'],
+      ['status', 'currentHealthy'],
+      ['status', 'desiredHealthy'],
+      ['status', 'disruptedPods'],
+    ],
+  },
 };
 
 export const DRA_LISTS: ReadonlySet<ListName> = new Set<ListName>(['resourceClaims', 'resourceSlices', 'deviceClasses']);

@@ -97,6 +97,7 @@ function readFlags(pod: Pod, labels: Labels, options: SnapshotOptions): number {
   const role = labels['training.kubeflow.org/job-role'];
   if (role === 'master' || role === 'launcher') flags |= PodFlag.kubeflowMaster;
   if (labels['ray.io/node-type'] === 'head') flags |= PodFlag.rayHead;
+  if (pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status !== 'True')) flags |= PodFlag.notReady;
   return flags;
 }
 

@@ -14,6 +14,8 @@ export type PodGroupRecord = RecordOf<typeof COLUMNS.podGroups>;
 const LAST_START = 'kai.scheduler/last-start-timestamp';
 const STALE_SINCE = 'kai.scheduler/stale-podgroup-timestamp';
 const LAST_EVICTION = 'kai.scheduler/last-eviction-timestamp';
+/** Ours, beside upstream's: times of the last evictions, oldest first, joined by commas. */
+const RECENT_EVICTIONS = 'kai.scheduler/recent-eviction-timestamps';
 const UNSET = -1;
 
 /** A pod group as a row: spec 02 section 4.1, 01 section 1.3. */
@@ -50,7 +52,16 @@ export function projectPodGroup(group: PodGroup, key: string, namespace: string,
     topologyJson: jsonOrNull(pickTopology(spec.topologyConstraint)),
     conditionsJson: conditions?.length ? canonicalJson(conditions) : null,
     poolText: poolOf(report.labels(metadata), options),
+    recentEvictionsJson: recentEvictionsJson(annotations[RECENT_EVICTIONS], report),
   };
+}
+
+/** Readable times in ascending order; each unreadable one is reported. */
+function recentEvictionsJson(text: string | undefined, report: Report): string | null {
+  if (text === undefined || text === '') return null;
+  const times = text.split(',').map((part) => report.timeMs(part.trim(), `metadata.annotations[${RECENT_EVICTIONS}]`));
+  const readable = times.filter((ms) => !Number.isNaN(ms)).sort((a, b) => a - b);
+  return readable.length === 0 ? null : canonicalJson(readable);
 }
 
 function preemptibilityOf(text: string | undefined): Preemptibility {

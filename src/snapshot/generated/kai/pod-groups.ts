@@ -368,8 +368,23 @@ poolTextArray():Int32Array|null {
   return offset ? new Int32Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+recentEvictionsJson(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? this.bb!.readInt32(this.bb!.__vector(this.bb_pos + offset) + index * 4) : 0;
+}
+
+recentEvictionsJsonLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+recentEvictionsJsonArray():Int32Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? new Int32Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startPodGroups(builder:flatbuffers.Builder) {
-  builder.startObject(23);
+  builder.startObject(24);
 }
 
 static addRows(builder:flatbuffers.Builder, rows:number) {
@@ -828,12 +843,33 @@ static startPoolTextVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(4, numElems, 4);
 }
 
+static addRecentEvictionsJson(builder:flatbuffers.Builder, recentEvictionsJsonOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(23, recentEvictionsJsonOffset, 0);
+}
+
+static createRecentEvictionsJsonVector(builder:flatbuffers.Builder, data:number[]|Int32Array):flatbuffers.Offset;
+/**
+ * @deprecated This Uint8Array overload will be removed in the future.
+ */
+static createRecentEvictionsJsonVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset;
+static createRecentEvictionsJsonVector(builder:flatbuffers.Builder, data:number[]|Int32Array|Uint8Array):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt32(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startRecentEvictionsJsonVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
 static endPodGroups(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createPodGroups(builder:flatbuffers.Builder, rows:number, usedOffset:flatbuffers.Offset, keyTextOffset:flatbuffers.Offset, namespaceTextOffset:flatbuffers.Offset, nameTextOffset:flatbuffers.Offset, uidTextOffset:flatbuffers.Offset, queueTextOffset:flatbuffers.Offset, priorityClassTextOffset:flatbuffers.Offset, preemptibilityCodeOffset:flatbuffers.Offset, flagsOffset:flatbuffers.Offset, schedulingBackoffOffset:flatbuffers.Offset, minMemberOffset:flatbuffers.Offset, minSubGroupOffset:flatbuffers.Offset, createdMsOffset:flatbuffers.Offset, lastStartMsOffset:flatbuffers.Offset, staleSinceMsOffset:flatbuffers.Offset, lastEvictionMsOffset:flatbuffers.Offset, preemptionDelayMsOffset:flatbuffers.Offset, stalenessGraceMsOffset:flatbuffers.Offset, subGroupsJsonOffset:flatbuffers.Offset, topologyJsonOffset:flatbuffers.Offset, conditionsJsonOffset:flatbuffers.Offset, poolTextOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createPodGroups(builder:flatbuffers.Builder, rows:number, usedOffset:flatbuffers.Offset, keyTextOffset:flatbuffers.Offset, namespaceTextOffset:flatbuffers.Offset, nameTextOffset:flatbuffers.Offset, uidTextOffset:flatbuffers.Offset, queueTextOffset:flatbuffers.Offset, priorityClassTextOffset:flatbuffers.Offset, preemptibilityCodeOffset:flatbuffers.Offset, flagsOffset:flatbuffers.Offset, schedulingBackoffOffset:flatbuffers.Offset, minMemberOffset:flatbuffers.Offset, minSubGroupOffset:flatbuffers.Offset, createdMsOffset:flatbuffers.Offset, lastStartMsOffset:flatbuffers.Offset, staleSinceMsOffset:flatbuffers.Offset, lastEvictionMsOffset:flatbuffers.Offset, preemptionDelayMsOffset:flatbuffers.Offset, stalenessGraceMsOffset:flatbuffers.Offset, subGroupsJsonOffset:flatbuffers.Offset, topologyJsonOffset:flatbuffers.Offset, conditionsJsonOffset:flatbuffers.Offset, poolTextOffset:flatbuffers.Offset, recentEvictionsJsonOffset:flatbuffers.Offset):flatbuffers.Offset {
   PodGroups.startPodGroups(builder);
   PodGroups.addRows(builder, rows);
   PodGroups.addUsed(builder, usedOffset);
@@ -858,6 +894,7 @@ static createPodGroups(builder:flatbuffers.Builder, rows:number, usedOffset:flat
   PodGroups.addTopologyJson(builder, topologyJsonOffset);
   PodGroups.addConditionsJson(builder, conditionsJsonOffset);
   PodGroups.addPoolText(builder, poolTextOffset);
+  PodGroups.addRecentEvictionsJson(builder, recentEvictionsJsonOffset);
   return PodGroups.endPodGroups(builder);
 }
 }
