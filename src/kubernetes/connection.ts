@@ -1,8 +1,9 @@
 // The one way to the API server: raw requests and streams over kept connections (HTTP/2 where the server speaks it).
-import { Agent, type Dispatcher, ProxyAgent, request as sendRequest, Socks5ProxyAgent } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent, request as sendRequest } from 'undici';
+import { KaiError } from '../base/errors.ts';
 import { type ApiHeaders, NoAnswerError, parseApiStatus, UnauthorizedError } from './apiError.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
-import { type Access, Credentials, type CredentialSource, messageOf, type TransportOptions } from './credentials.ts';
+import { type Access, type CredentialSource, Credentials, messageOf, type TransportOptions } from './credentials.ts';
 
 /** Each lane has connections of its own, so that a slow reader or a burst of writes never holds up the others, above all the lease. */
 export type Lane = 'watch' | 'read' | 'write' | 'lease';
@@ -76,9 +77,14 @@ export function connect(options: ConnectionOptions): KubeConnection {
   return new Connection(options);
 }
 
-/** Body of an answer as JSON; throws SyntaxError. */
+/** Body of an answer as JSON. Throws KaiError BAD_ANSWER. */
 export function jsonOf(response: ApiResponse): unknown {
-  return JSON.parse(response.body.toString('utf8'));
+  const text = response.body.toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new KaiError('BAD_ANSWER', `the answer (HTTP ${response.status}) is no JSON: ${text.slice(0, 80)}`, { cause: error });
+  }
 }
 
 class Connection implements KubeConnection {
@@ -154,6 +160,7 @@ class Connection implements KubeConnection {
         body: guarded(response.body, cancel),
         cancel: () => {
           cancel.cancel();
+          cancel.release();
           response.body.on('error', () => undefined).destroy();
         },
       };
@@ -175,7 +182,11 @@ class Connection implements KubeConnection {
 }
 
 function createDispatcher(transport: TransportOptions): Dispatcher {
-  const common = { allowH2: true, keepAliveTimeout: 30_000, h2Options: { maxConcurrentStreams: MAX_STREAMS, pingInterval: PING_INTERVAL_MS } };
+  const common = {
+    allowH2: true,
+    keepAliveTimeout: 30_000,
+    h2Options: { maxConcurrentStreams: MAX_STREAMS, pingInterval: PING_INTERVAL_MS },
+  };
   switch (transport.type) {
     case 'agent':
       return new Agent({ ...common, connect: { ...transport.connect, timeout: CONNECT_TIMEOUT_MS } });

@@ -1,6 +1,10 @@
 // Server, TLS material and request headers from a kubeconfig or service account, through the Kubernetes client's KubeConfig.
+import { existsSync, readFileSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
+import { homedir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { load } from 'js-yaml';
 import { KaiError } from '../base/errors.ts';
 import type { Clock } from './clock.ts';
 
@@ -87,7 +91,10 @@ export class Credentials {
   }
 }
 
-function transportOf(config: KubeConfig, { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions): TransportOptions {
+function transportOf(
+  config: KubeConfig,
+  { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }: RequestOptions,
+): TransportOptions {
   const options = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
   try {
     return config.createDispatcherOptions(config.getCurrentCluster(), options);
@@ -111,9 +118,11 @@ async function loadConfig(source: CredentialSource): Promise<KubeConfig> {
     switch (source.kind) {
       case 'default':
         config.loadFromDefault();
+        for (const path of defaultFiles()) addTokenFiles(config, readFileSync(path, 'utf8'), dirname(path));
         break;
       case 'file':
         config.loadFromFile(source.path);
+        addTokenFiles(config, readFileSync(source.path, 'utf8'), dirname(source.path));
         if (source.context !== undefined) config.setCurrentContext(source.context);
         break;
       case 'inCluster':
@@ -121,6 +130,7 @@ async function loadConfig(source: CredentialSource): Promise<KubeConfig> {
         break;
       case 'text':
         config.loadFromString(source.text);
+        addTokenFiles(config, source.text, '.');
         break;
     }
   } catch (error) {
@@ -129,9 +139,31 @@ async function loadConfig(source: CredentialSource): Promise<KubeConfig> {
   }
   const isNothing = source.kind === 'default' && config.getCurrentCluster()?.server === 'http://localhost:8080';
   if (isNothing) {
-    throw new KaiError('NO_CLUSTER', 'no cluster found: neither KUBECONFIG nor ~/.kube/config nor a service account; name a kubeconfig file');
+    throw new KaiError(
+      'NO_CLUSTER',
+      'no cluster found: neither KUBECONFIG nor ~/.kube/config nor a service account; name a kubeconfig file',
+    );
   }
   return config;
+}
+
+/** The files that `loadFromDefault` reads. */
+function defaultFiles(): readonly string[] {
+  const named = (process.env.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
+  return named.length > 0 ? named : [join(homedir(), '.kube', 'config')].filter((path) => existsSync(path));
+}
+
+/** The client library passes over `tokenFile` of a user: it becomes the provider that reads a file again when it is a minute old. */
+function addTokenFiles(config: KubeConfig, text: string, folder: string): void {
+  const users = (
+    load(text) as { readonly users?: readonly { readonly name?: string; readonly user?: { readonly tokenFile?: string } }[] } | null
+  )?.users;
+  for (const { name, user } of users ?? []) {
+    const tokenFile = user?.tokenFile;
+    if (!tokenFile) continue;
+    const authProvider = { name: 'tokenFile', config: { tokenFile: resolve(folder, tokenFile) } };
+    config.users = config.users.map((known) => (known.name === name ? { ...known, token: undefined, authProvider } : known));
+  }
 }
 
 export function messageOf(error: unknown): string {

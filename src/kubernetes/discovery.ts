@@ -77,12 +77,15 @@ export async function discover(connection: KubeConnection): Promise<Discovery> {
 
 /** Throws KaiError API_MISSING that names every required resource that is not served. */
 export function requireServed({ missing, serverVersion }: Discovery): void {
-  if (missing.length > 0) throw new KaiError('API_MISSING', `the API server (${serverVersion}) lacks what is needed: ${missing.join('; ')}`);
+  if (missing.length > 0)
+    throw new KaiError('API_MISSING', `the API server (${serverVersion}) lacks what is needed: ${missing.join('; ')}`);
 }
 
-/** What reading the served lists takes. */
-export function watchPermissions({ lists }: Discovery): Permission[] {
-  return [...lists.values()].flatMap(({ spec: { group, plural } }) => ['list', 'watch'].map((verb) => ({ verb, group, resource: plural })));
+/** What reading the served lists takes; `only`: those of them that are read. */
+export function watchPermissions({ lists }: Discovery, only?: readonly ListName[]): Permission[] {
+  return [...lists.values()]
+    .filter(({ spec }) => only?.includes(spec.list) ?? true)
+    .flatMap(({ spec: { group, plural } }) => ['list', 'watch'].map((verb) => ({ verb, group, resource: plural })));
 }
 
 /** Those of `wanted` that the present user does not have, by SelfSubjectAccessReview. Throws ApiStatusError when that is refused. */
@@ -103,7 +106,10 @@ export async function missingPermissions(connection: KubeConnection, wanted: rea
 export async function requirePermissions(connection: KubeConnection, wanted: readonly Permission[]): Promise<void> {
   const missing = await missingPermissions(connection, wanted);
   if (missing.length === 0) return;
-  throw new KaiError('FORBIDDEN', `the service account may not: ${missing.map(describePermission).join('; ')}. Grant it by a ClusterRole (chart: rbac).`);
+  throw new KaiError(
+    'FORBIDDEN',
+    `the service account may not: ${missing.map(describePermission).join('; ')}. Grant it by a ClusterRole (chart: rbac).`,
+  );
 }
 
 /** "create pods/binding", "list queues.scheduling.run.ai", "update leases.coordination.k8s.io in namespace kai-scheduler". */
@@ -126,7 +132,10 @@ async function isPermitted(connection: KubeConnection, permission: Permission): 
     },
   });
   if (response.status !== 201 && response.status !== 200) {
-    throw new ApiStatusError(`checking whether the service account may ${describePermission(permission)}`, parseApiStatus(response.status, response.headers, response.body));
+    throw new ApiStatusError(
+      `checking whether the service account may ${describePermission(permission)}`,
+      parseApiStatus(response.status, response.headers, response.body),
+    );
   }
   return recordOf(recordOf(jsonOf(response)).status).allowed === true;
 }

@@ -15,7 +15,7 @@ export interface Observed {
   readonly problems: readonly ObjectProblem[];
 }
 
-/** The pod condition that the scheduler itself writes, so that it knows what is written already. */
+/** A pod condition; of others than `PodScheduled` only type and status are kept. */
 export interface ObservedCondition {
   readonly type: string;
   readonly status: string;
@@ -23,9 +23,13 @@ export interface ObservedCondition {
   readonly message: string | undefined;
 }
 
+/** Written by the scheduler itself, which must know what is written already. */
 export const OBSERVED_CONDITION = 'PodScheduled';
+/** Read by the snapshot. */
+export const READY_CONDITION = 'Ready';
 
 export interface ObservedPod extends Pod {
+  readonly metadata: ObservedMetadata;
   readonly status: NonNullable<Pod['status']> & { readonly conditions: readonly ObservedCondition[] | undefined };
 }
 

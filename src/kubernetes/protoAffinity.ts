@@ -1,7 +1,14 @@
-import type { LabelRequirement, LabelSelector, NodeSelectorTerm, PodAffinityTerm, Toleration, WeightedPodAffinityTerm } from '../base/constraints.ts';
+import type {
+  LabelRequirement,
+  LabelSelector,
+  NodeSelectorTerm,
+  PodAffinityTerm,
+  Toleration,
+  WeightedPodAffinityTerm,
+} from '../base/constraints.ts';
 import type { Pod } from '../base/objects.ts';
 import { readRequirement, readSelector } from './protoMeta.ts';
-import { appendText, presentText, type Wire } from './wire.ts';
+import { append, appendText, presentText, type Wire } from './wire.ts';
 
 type Affinity = NonNullable<Pod['spec']['affinity']>;
 
@@ -54,8 +61,8 @@ function readNodeTerm(wire: Wire): NodeSelectorTerm {
   let matchFields: LabelRequirement[] | undefined;
   while (wire.pos < end) {
     const tag = wire.uint32();
-    if (tag === 10) (matchExpressions ??= []).push(readRequirement(wire));
-    else if (tag === 18) (matchFields ??= []).push(readRequirement(wire));
+    if (tag === 10) matchExpressions = append(matchExpressions, readRequirement(wire));
+    else if (tag === 18) matchFields = append(matchFields, readRequirement(wire));
     else wire.skipType(tag & 7);
   }
   wire.leave(end);
@@ -68,8 +75,8 @@ function readPodAffinity(wire: Wire): Affinity['podAffinity'] {
   let preferred: WeightedPodAffinityTerm[] | undefined;
   while (wire.pos < end) {
     const tag = wire.uint32();
-    if (tag === 10) (required ??= []).push(readPodTerm(wire));
-    else if (tag === 18) (preferred ??= []).push(readWeightedTerm(wire));
+    if (tag === 10) required = append(required, readPodTerm(wire));
+    else if (tag === 18) preferred = append(preferred, readWeightedTerm(wire));
     else wire.skipType(tag & 7);
   }
   wire.leave(end);

@@ -1,5 +1,5 @@
 import type { Container } from '../base/objects.ts';
-import { presentText, readFirstText, readQuantityEntry, type Wire } from './wire.ts';
+import { append, presentText, readFirstText, readQuantityEntry, type Wire } from './wire.ts';
 
 type Port = NonNullable<Container['ports']>[number];
 type Variable = NonNullable<Container['env']>[number];
@@ -22,25 +22,28 @@ export function readContainer(wire: Wire): Container {
       case 10: // 1 name
         name = wire.text();
         break;
-      case 50: { // 6 ports
+      case 50: {
+        // 6 ports
         const port = readPort(wire);
-        if (port.hostPort !== undefined) (ports ??= []).push(port);
+        if (port.hostPort !== undefined) ports = append(ports, port);
         break;
       }
-      case 58: { // 7 env
+      case 58: {
+        // 7 env
         const variable = readVariable(wire);
-        if (variable !== undefined) (env ??= []).push(variable);
+        if (variable !== undefined) env = append(env, variable);
         break;
       }
       case 66: // 8 resources
         requests = readRequests(wire);
         break;
       case 74: // 9 volumeMounts
-        (mounts ??= []).push({ name: readFirstText(wire) });
+        mounts = append(mounts, { name: readFirstText(wire) });
         break;
-      case 154: { // 19 envFrom
+      case 154: {
+        // 19 envFrom
         const source = readSource(wire);
-        if (source !== undefined) (envFrom ??= []).push(source);
+        if (source !== undefined) envFrom = append(envFrom, source);
         break;
       }
       case 194: // 24 restartPolicy

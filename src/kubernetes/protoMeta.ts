@@ -1,7 +1,7 @@
 // meta/v1 in protobuf. Numbers in `case` are tags: field number × 8 + wire type; they never change.
 import type { LabelRequirement, LabelSelector } from '../base/constraints.ts';
 import { IGNORED_ANNOTATION, type ObservedMetadata } from './observedObjects.ts';
-import { appendText, presentText, readEntry, type Wire } from './wire.ts';
+import { append, appendText, presentText, readEntry, type Wire } from './wire.ts';
 
 export function readMetadata(wire: Wire): ObservedMetadata {
   const end = wire.enter();
@@ -57,7 +57,7 @@ export function readMetadata(wire: Wire): ObservedMetadata {
   };
 }
 
-export function withoutIgnored(annotations: Record<string, string> | undefined): Record<string, string> | undefined {
+function withoutIgnored(annotations: Record<string, string> | undefined): Record<string, string> | undefined {
   if (annotations?.[IGNORED_ANNOTATION] === undefined) return annotations;
   delete annotations[IGNORED_ANNOTATION];
   for (const _ in annotations) return annotations;
@@ -84,7 +84,7 @@ export function readSelector(wire: Wire): LabelSelector {
   while (wire.pos < end) {
     const tag = wire.uint32();
     if (tag === 10) matchLabels = readEntry(wire, matchLabels);
-    else if (tag === 18) (matchExpressions ??= []).push(readRequirement(wire));
+    else if (tag === 18) matchExpressions = append(matchExpressions, readRequirement(wire));
     else wire.skipType(tag & 7);
   }
   wire.leave(end);

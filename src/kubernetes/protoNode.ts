@@ -1,7 +1,7 @@
 import type { Taint } from '../base/constraints.ts';
 import type { ObservedNode } from './observedObjects.ts';
 import { readMetadata } from './protoMeta.ts';
-import { presentText, readQuantityEntry, type Wire } from './wire.ts';
+import { append, presentText, readQuantityEntry, type Wire } from './wire.ts';
 
 type Conditions = NonNullable<NonNullable<ObservedNode['status']>['conditions']>[number];
 
@@ -33,7 +33,7 @@ function readSpec(wire: Wire): ObservedNode['spec'] {
   while (wire.pos < end) {
     const tag = wire.uint32();
     if (tag === 32) isUnschedulable = wire.bool();
-    else if (tag === 42) (taints ??= []).push(readTaint(wire));
+    else if (tag === 42) taints = append(taints, readTaint(wire));
     else wire.skipType(tag & 7);
   }
   wire.leave(end);
@@ -65,7 +65,7 @@ function readStatus(wire: Wire): ObservedNode['status'] {
     const tag = wire.uint32();
     if (tag === 10) capacity = readQuantityEntry(wire, capacity);
     else if (tag === 18) allocatable = readQuantityEntry(wire, allocatable);
-    else if (tag === 34) (conditions ??= []).push(readCondition(wire));
+    else if (tag === 34) conditions = append(conditions, readCondition(wire));
     else wire.skipType(tag & 7);
   }
   wire.leave(end);

@@ -1,10 +1,10 @@
 import type { Toleration } from '../base/constraints.ts';
 import type { Container, Pod, Volume } from '../base/objects.ts';
-import { OBSERVED_CONDITION, type ObservedCondition, type ObservedPod } from './observedObjects.ts';
+import { OBSERVED_CONDITION, type ObservedCondition, type ObservedPod, READY_CONDITION } from './observedObjects.ts';
 import { readAffinity, readToleration, readTopologySpread, type TopologySpread } from './protoAffinity.ts';
-import { readContainer, readConfigMapRef, readEphemeralContainer, readRequests } from './protoContainer.ts';
+import { readConfigMapRef, readContainer, readEphemeralContainer, readRequests } from './protoContainer.ts';
 import { readMetadata } from './protoMeta.ts';
-import { presentText, readEntry, readFirstText, readQuantityEntry, type Wire } from './wire.ts';
+import { append, presentText, readEntry, readFirstText, readQuantityEntry, type Wire } from './wire.ts';
 
 type ResourceClaim = NonNullable<Pod['spec']['resourceClaims']>[number];
 type ClaimStatus = NonNullable<NonNullable<Pod['status']>['resourceClaimStatuses']>[number];
@@ -12,7 +12,7 @@ type Sources = NonNullable<NonNullable<Volume['projected']>['sources']>[number];
 
 /** core/v1 Pod from `wire.pos` to `end`; what the scheduler does not read is skipped. */
 export function readPod(wire: Wire, end: number): ObservedPod {
-  let metadata: Pod['metadata'] | undefined;
+  let metadata: ObservedPod['metadata'] | undefined;
   let spec: Pod['spec'] = {};
   let status: ObservedPod['status'] | undefined;
   while (wire.pos < end) {
@@ -47,13 +47,14 @@ function readSpec(wire: Wire): Pod['spec'] {
   while (wire.pos < end) {
     const tag = wire.uint32();
     switch (tag) {
-      case 10: { // 1 volumes
+      case 10: {
+        // 1 volumes
         const volume = readVolume(wire);
-        if (volume !== undefined) (volumes ??= []).push(volume);
+        if (volume !== undefined) volumes = append(volumes, volume);
         break;
       }
       case 18: // 2 containers
-        (containers ??= []).push(readContainer(wire));
+        containers = append(containers, readContainer(wire));
         break;
       case 58: // 7 nodeSelector
         nodeSelector = readEntry(wire, nodeSelector);
@@ -68,10 +69,10 @@ function readSpec(wire: Wire): Pod['spec'] {
         schedulerName = wire.text();
         break;
       case 162: // 20 initContainers
-        (initContainers ??= []).push(readContainer(wire));
+        initContainers = append(initContainers, readContainer(wire));
         break;
       case 178: // 22 tolerations
-        (tolerations ??= []).push(readToleration(wire));
+        tolerations = append(tolerations, readToleration(wire));
         break;
       case 194: // 24 priorityClassName
         priorityClassName = wire.text();
@@ -80,16 +81,16 @@ function readSpec(wire: Wire): Pod['spec'] {
         overhead = readQuantityEntry(wire, overhead);
         break;
       case 266: // 33 topologySpreadConstraints
-        (spread ??= []).push(readTopologySpread(wire));
+        spread = append(spread, readTopologySpread(wire));
         break;
       case 274: // 34 ephemeralContainers
-        (ephemeralContainers ??= []).push(readEphemeralContainer(wire));
+        ephemeralContainers = append(ephemeralContainers, readEphemeralContainer(wire));
         break;
       case 306: // 38 schedulingGates
-        (gates ??= []).push({ name: readFirstText(wire) });
+        gates = append(gates, { name: readFirstText(wire) });
         break;
       case 314: // 39 resourceClaims
-        (claims ??= []).push(readClaim(wire));
+        claims = append(claims, readClaim(wire));
         break;
       case 322: // 40 resources
         requests = readRequests(wire);
@@ -145,7 +146,8 @@ function readVolumeSource(wire: Wire): Omit<Volume, 'name'> | undefined {
       case 154: // 19 configMap
         source = { configMap: readConfigMapRef(wire, 32) };
         break;
-      case 210: { // 26 projected
+      case 210: {
+        // 26 projected
         const sources = readProjected(wire);
         if (sources !== undefined) source = { projected: { sources } };
         break;
@@ -172,7 +174,7 @@ function readProjected(wire: Wire): Sources[] | undefined {
       continue;
     }
     const source = readProjection(wire);
-    if (source !== undefined) (sources ??= []).push(source);
+    if (source !== undefined) sources = append(sources, source);
   }
   wire.leave(end);
   return sources;
@@ -220,9 +222,10 @@ function readStatus(wire: Wire): ObservedPod['status'] {
       case 10: // 1 phase
         phase = wire.text();
         break;
-      case 18: { // 2 conditions
+      case 18: {
+        // 2 conditions
         const condition = readCondition(wire);
-        if (condition !== undefined) (conditions ??= []).push(condition);
+        if (condition !== undefined) conditions = append(conditions, condition);
         break;
       }
       case 74: // 9 qosClass
@@ -232,7 +235,7 @@ function readStatus(wire: Wire): ObservedPod['status'] {
         nominatedNodeName = wire.text();
         break;
       case 122: // 15 resourceClaimStatuses
-        (claims ??= []).push(readClaimStatus(wire));
+        claims = append(claims, readClaimStatus(wire));
         break;
       case 146: // 18 extendedResourceClaimStatus
         extendedClaim = readExtendedClaim(wire);
@@ -252,7 +255,7 @@ function readStatus(wire: Wire): ObservedPod['status'] {
   };
 }
 
-/** The type comes first, so that the texts of all other conditions are skipped. */
+/** The type comes first, so that nothing is read of conditions that nobody looks at. */
 function readCondition(wire: Wire): ObservedCondition | undefined {
   const end = wire.enter();
   let type = '';
@@ -263,17 +266,17 @@ function readCondition(wire: Wire): ObservedCondition | undefined {
     const tag = wire.uint32();
     if (tag === 10) {
       type = wire.text();
-      if (type === OBSERVED_CONDITION) continue;
+      if (type === OBSERVED_CONDITION || type === READY_CONDITION) continue;
       wire.pos = end;
       return undefined;
     }
     if (tag === 18) status = wire.text();
-    else if (tag === 42) reason = wire.text();
-    else if (tag === 50) message = wire.string();
+    else if (tag === 42 && type === OBSERVED_CONDITION) reason = wire.text();
+    else if (tag === 50 && type === OBSERVED_CONDITION) message = wire.string();
     else wire.skipType(tag & 7);
   }
   wire.leave(end);
-  return type === OBSERVED_CONDITION ? { type, status, reason: presentText(reason), message: presentText(message) } : undefined;
+  return type === '' ? undefined : { type, status, reason: presentText(reason), message: presentText(message) };
 }
 
 function readClaimStatus(wire: Wire): ClaimStatus {

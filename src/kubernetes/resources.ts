@@ -52,6 +52,7 @@ const ROWS: Readonly<Record<ListName, Row>> = {
   // Other versions are not read (spec 03 section 11A.9, deviation).
   nodeResourceTopologies: { plural: 'noderesourcetopologies', versions: ['v1alpha2'], isOptional: true },
   namespaces: { plural: 'namespaces', versions: V1, encoding: 'metadata' },
+  podDisruptionBudgets: { plural: 'poddisruptionbudgets', versions: V1, isOptional: true },
 };
 
 export function resourceOf(list: ListName): ResourceSpec {

@@ -21,7 +21,7 @@ export class TextCache {
     const slot = (hash ^ (hash >>> 15)) & (CACHED_TEXTS - 1);
     const known = this.#texts[slot];
     if (known !== undefined && isEqual(known, bytes, start, end)) return known;
-    const text = bytes.latin1Slice(start, end);
+    const text = bytes.toString('latin1', start, end);
     this.#texts[slot] = text;
     return text;
   }
@@ -65,7 +65,7 @@ export class Wire extends protobuf.BufferReader {
     this.pos = end;
     const bytes = this.buf as Buffer;
     const cached = end - start <= MAX_CACHED_BYTES ? this.#cache.get(bytes, start, end) : undefined;
-    return cached ?? bytes.utf8Slice(start, end);
+    return cached ?? bytes.toString('utf8', start, end);
   }
 
   /** A varint as a number; exact up to 2^53. */
@@ -132,9 +132,14 @@ export function readFirstText(wire: Wire): string {
 
 /** A list with one more text. */
 export function appendText(wire: Wire, list: string[] | undefined): string[] {
-  const texts = list ?? [];
-  texts.push(wire.text());
-  return texts;
+  return append(list, wire.text());
+}
+
+/** The list with one more item; lists are made when they get their first. */
+export function append<T>(list: T[] | undefined, item: T): T[] {
+  if (list === undefined) return [item];
+  list.push(item);
+  return list;
 }
 
 /** '' stands for absent in protobuf. */
