@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ReceivedType } from '../../src/base/codes.ts';
 import { DEFAULT_BINDER_SETTINGS } from '../../src/binder/binder.ts';
+import { parseBinderPlugins } from '../../src/binder/pluginConfig.ts';
 import { reservationName } from '../../src/binder/reservationPod.ts';
 import { addPod, CLAIMS, CLASSES, MAPS, orderFor, PODS, PVCS, RESERVATIONS, smallCluster } from './cluster.ts';
 
@@ -73,7 +74,8 @@ describe('shared GPUs', () => {
 
   it('two pods of one group at once share one reservation pod; several devices have a label each', async () => {
     const { api, clock, binder } = smallCluster();
-    const b = binder({ settings: { ...DEFAULT_BINDER_SETTINGS, isCdiEnabled: true, isHamiCoreEnabled: true } });
+    const plugins = '{"gpusharing":{"arguments":{"cdiEnabled":"true"}},"hamicore":{"enabled":true}}';
+    const b = binder({ settings: { ...DEFAULT_BINDER_SETTINGS, plugins: parseBinderPlugins(plugins) } });
     const multi = addPod(api, 'm', {
       annotations: { 'gpu-fraction-num-devices': '2' },
       labels: { 'runai-gpu-group/old': 'old' },
@@ -217,6 +219,13 @@ describe('a lost answer to the binding', () => {
     expect(await clock.run(binder().bind(orderFor(addPod(api, 'a'), { gpuGroups: ['g1'] })))).toEqual({ kind: 'bound' });
     expect(labelsOf(api.get(`${PODS}/a`))).toEqual({ 'runai-gpu-group': 'g1' });
     expect(api.get(`${MAPS}/a-gpu-0`)).toBeDefined();
+  });
+
+  it('of a plain pod is looked after too, also while the server does not answer', async () => {
+    const { api, clock, binder } = smallCluster();
+    const endMs = clock.nowMs() + 120_000;
+    api.fault = ({ path }) => (clock.nowMs() > endMs ? 'none' : path.endsWith('/binding') ? 'lostAfter' : 503);
+    expect(await clock.run(binder().bind(orderFor(addPod(api, 'a'))))).toEqual({ kind: 'bound' });
   });
 
   it('of a pod that somebody else has bound elsewhere costs it only our group', async () => {

@@ -1,0 +1,95 @@
+// Who is on which GPU group, as the watch says: tells when a group is worth a look at the API server.
+import type { Pod } from '../base/objects.ts';
+import { parseRfc3339Ms } from '../base/time.ts';
+import type { GroupPlace } from './gpuReservations.ts';
+import { groupsOfLabels } from './livePod.ts';
+import type { ObservedCluster } from './port.ts';
+
+interface Member {
+  readonly node: string;
+  readonly groups: readonly string[];
+  readonly isReservation: boolean;
+  readonly isRunning: boolean;
+  readonly createdMs: number;
+}
+
+interface Tally {
+  readonly place: GroupPlace;
+  reservations: number;
+  users: number;
+  running: number;
+  /** Of the reservation pods, the youngest. */
+  youngestMs: number;
+}
+
+export class GroupIndex {
+  readonly #members = new Map<string, Member>();
+  readonly #reservationNamespace: string;
+  readonly #onLeft: (place: GroupPlace) => void;
+  readonly #stop: () => void;
+
+  /** `onLeft`: a user or a reservation pod has left the place. */
+  constructor(observed: ObservedCluster, reservationNamespace: string, onLeft: (place: GroupPlace) => void) {
+    this.#reservationNamespace = reservationNamespace;
+    this.#onLeft = onLeft;
+    for (const key of observed.keys('pods')) this.#put(key, observed.get('pods', key));
+    this.#stop = observed.onChange((list, key, object) => {
+      if (list === 'pods') this.#put(key, object);
+    });
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  /**
+   * Places that look wrong: reservation pods without users (none younger than `minAgeMs`), running users without reservation pod,
+   * several reservation pods.
+   */
+  suspects(nowMs: number, minAgeMs: number): GroupPlace[] {
+    const tallies = new Map<string, Tally>();
+    for (const { node, groups, isReservation, isRunning, createdMs } of this.#members.values()) {
+      for (const group of groups) {
+        const key = `${node}/${group}`;
+        let tally = tallies.get(key);
+        if (tally === undefined) {
+          tally = { place: { node, group }, reservations: 0, users: 0, running: 0, youngestMs: Number.NEGATIVE_INFINITY };
+          tallies.set(key, tally);
+        }
+        if (isReservation) {
+          tally.reservations++;
+          tally.youngestMs = Math.max(tally.youngestMs, createdMs);
+        } else tally.users++;
+        if (isRunning && !isReservation) tally.running++;
+      }
+    }
+    return [...tallies.values()]
+      .filter(({ reservations, users, running, youngestMs }) => {
+        if (reservations === 0) return running > 0;
+        return reservations > 1 || (users === 0 && nowMs - youngestMs >= minAgeMs);
+      })
+      .map(({ place }) => place);
+  }
+
+  #put(key: string, object: unknown): void {
+    const before = this.#members.get(key);
+    const now = object === undefined ? undefined : this.#memberOf(object as Pod);
+    if (now === undefined) this.#members.delete(key);
+    else this.#members.set(key, now);
+    for (const group of before?.groups ?? []) {
+      const isThere = now !== undefined && now.node === before!.node && now.groups.includes(group);
+      if (!isThere) this.#onLeft({ node: before!.node, group });
+    }
+  }
+
+  #memberOf({ metadata, spec, status }: Pod): Member | undefined {
+    const groups = groupsOfLabels(metadata.labels);
+    const node = spec.nodeName ?? '';
+    if (groups.length === 0 || node === '') return undefined;
+    const isReservation = metadata.namespace === this.#reservationNamespace;
+    // A reservation pod counts whatever its phase (spec 07 section 7.5).
+    if (!isReservation && (status?.phase === 'Succeeded' || status?.phase === 'Failed')) return undefined;
+    const createdMs = parseRfc3339Ms(metadata.creationTimestamp ?? '');
+    return { node, groups, isReservation, isRunning: status?.phase === 'Running', createdMs: Number.isNaN(createdMs) ? 0 : createdMs };
+  }
+}
