@@ -21,6 +21,7 @@ import type { Solution } from '../victims/search.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
+import { undoLostPromises } from './lostPromises.ts';
 
 type Emit = (batch: readonly RawDecision[]) => void;
 
@@ -168,6 +169,7 @@ function finish(st: Statement, action: VictimAction, job: number, start: QueueAm
     s.counts.evicted++;
   }
   for (const p of leaving) s.evicted.delete(p);
+  for (const victim of perJob.keys()) takenBack.push(...undoLostPromises(s, victim));
   const placements = commit(st);
   for (const p of placements) {
     const owner = jobOf(s, p.podRow);

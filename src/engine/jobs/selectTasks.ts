@@ -27,7 +27,8 @@ function select(s: Session, set: SubGroupSet): number[] {
       tasks.push(...selectMember(s, m));
       missing--;
     }
-    return tasks;
+    // Nor fewer members than it lacks: some of its pods may have been taken since it was ready.
+    return missing > 0 ? [] : tasks;
   }
   for (const m of ordered) {
     if (!isMemberSatisfied(s, m) && !isMemberReady(s, m)) continue;

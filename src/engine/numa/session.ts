@@ -153,6 +153,12 @@ export class NumaSession {
     if (zones !== null) this.ledger.addLater(this.#zonesAt(zones), zones, -1);
   }
 
+  /** Undoes a `place` of a task that waits, whatever was placed since. */
+  unplace(podRow: number): void {
+    this.evict(podRow);
+    this.stamp(podRow, null);
+  }
+
   /** Nothing of the task's zones is promised twice. */
   holdsUp(podRow: number): boolean {
     const zones = this.zonesOf(podRow);

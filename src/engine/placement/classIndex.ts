@@ -43,6 +43,8 @@ export interface ClassIndex {
 
 const BITS = 32;
 const NEVER = -1;
+/** Changes read per node that may be evaluated: reading one is that much cheaper. */
+const CHANGES_READ = 32;
 
 export function createClassIndex(view: SnapshotView, evaluator: Evaluator, journal: Journal, port: SearchPort, counts: CycleCounts): ClassIndex {
   const { sizes } = evaluator.state;
@@ -62,6 +64,20 @@ export function createClassIndex(view: SnapshotView, evaluator: Evaluator, journ
 
 /** The class of a shape and signature, with current columns. */
 export function classOf(ix: ClassIndex, request: Request, signatureRow: number): PodClass {
+  const c = findClass(ix, request, signatureRow);
+  catchUp(ix, c);
+  return c;
+}
+
+/** The same, current on these nodes only: for trials that look at few nodes while many change. */
+export function classAmong(ix: ClassIndex, request: Request, signatureRow: number, nodes: Int32Array): PodClass {
+  const c = findClass(ix, request, signatureRow);
+  if (c.cursor === NEVER || ix.journal.changedLength - c.cursor <= nodes.length) catchUp(ix, c);
+  else for (const n of nodes) renewNode(ix, c, n);
+  return c;
+}
+
+function findClass(ix: ClassIndex, request: Request, signatureRow: number): PodClass {
   const key = request.shapeRow * ix.view.signatures.used.length + signatureRow;
   let c = ix.byKey.get(key);
   if (c === undefined) {
@@ -70,7 +86,6 @@ export function classOf(ix: ClassIndex, request: Request, signatureRow: number):
   }
   c.lastUse = ++ix.clock;
   if (ix.inSlot[c.slot] !== c) takeSlot(ix, c);
-  catchUp(ix, c);
   return c;
 }
 
@@ -107,23 +122,35 @@ function takeSlot(ix: ClassIndex, c: PodClass): void {
 function catchUp(ix: ClassIndex, c: PodClass): void {
   const { journal } = ix;
   if (c.cursor === journal.changedLength) return;
-  const nodes = ix.evaluator.state.sizes.nodes;
-  if (c.cursor === NEVER || journal.changedLength - c.cursor > Math.max(64, nodes / 10)) {
+  if (c.cursor === NEVER || !renewChanged(ix, c, Math.max(64, ix.evaluator.state.sizes.nodes / 10))) {
     evaluateAll(ix, c);
     return;
   }
+  c.cursor = journal.changedLength;
+}
+
+/** Evaluates the nodes that changed, at most `limit`; false when there are more. Trials change the same few again and again. */
+function renewChanged(ix: ClassIndex, c: PodClass, limit: number): boolean {
+  const { journal } = ix;
+  if (journal.changedLength - c.cursor > CHANGES_READ * limit) return false;
   const stamp = ++ix.stampValue;
+  let count = 0;
   for (let i = c.cursor; i < journal.changedLength; i++) {
     const n = journal.changed[i]!;
     if (ix.stamp[n] === stamp) continue;
     ix.stamp[n] = stamp;
-    countNode(c, n, -1);
-    evaluateNode(ix.evaluator, c.request, c.isGpuTask, c.columns, n, 0, 0);
-    ix.counts.nodesEvaluated++;
-    countNode(c, n, 1);
-    updateTree(c.tree, c.columns.key, n);
+    if (++count > limit) return false;
+    renewNode(ix, c, n);
   }
-  c.cursor = journal.changedLength;
+  return true;
+}
+
+function renewNode(ix: ClassIndex, c: PodClass, n: number): void {
+  countNode(c, n, -1);
+  evaluateNode(ix.evaluator, c.request, c.isGpuTask, c.columns, n, 0, 0);
+  ix.counts.nodesEvaluated++;
+  countNode(c, n, 1);
+  updateTree(c.tree, c.columns.key, n);
 }
 
 function evaluateAll(ix: ClassIndex, c: PodClass): void {

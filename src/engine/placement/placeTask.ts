@@ -4,7 +4,7 @@ import { Status } from '../session/status.ts';
 import type { SlotColumns } from '../state/layout.ts';
 import { place, type Statement } from '../statement.ts';
 import { recordNodeReasons } from '../report/nodeReasons.ts';
-import { classOf } from './classIndex.ts';
+import { classAmong, classOf } from './classIndex.ts';
 import { capacityOnly, checkNode, type DynamicChecks, dynamicChecks } from './dynamicChecks.ts';
 import { evaluateNode, fitsNow, staticCodesInto } from './evaluate.ts';
 import { chooseDevices, newGroupName } from './gpuChoice.ts';
@@ -48,7 +48,8 @@ export function placeTask(st: Statement, podRow: number, job: number, mode: Plac
     if (!mode.pipelineOnly) recordNodeReasons(s, podRow, columns, checks, null, mode.nodes);
     return false;
   }
-  const c = classOf(s.classes, request, signatureRow);
+  const isNarrow = mode.pipelineOnly && s.numa === null && mode.nodes !== null;
+  const c = isNarrow ? classAmong(s.classes, request, signatureRow, mode.nodes) : classOf(s.classes, request, signatureRow);
   const zones = s.numa?.orderOf(c) ?? null;
   const { tree, key } = zones ?? { tree: c.tree, key: c.columns.key };
   const best = mode.nodes === null && checks === null ? bestNode(tree, key) : NOT_ASKED;

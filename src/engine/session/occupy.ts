@@ -1,4 +1,5 @@
 import { PodFlag, RequestType, SignatureFlag } from '../../base/codes.ts';
+import { NO_ROW } from '../../base/rows.ts';
 import { deviceMib, devicePortion, gpuHundredths, type Request } from '../placement/requests.ts';
 import { add, write } from '../state/journal.ts';
 import { QUEUE_CELL, SET_CELL, TASK_CELL } from '../state/layout.ts';
@@ -98,6 +99,23 @@ export function placeTask(s: Session, podRow: number, node: number, status: 2 | 
   write(s.journal, taskCell(s, TASK_CELL.node, podRow), node);
   chargeQueues(s, podRow, node, 1);
   return true;
+}
+
+/**
+ * Undoes a `placeTask` of this cycle whose place waits, whatever happened on the node since: the task is pending again, or
+ * leaves its old node for nowhere if it was to move.
+ */
+export function unplaceTask(s: Session, podRow: number, node: number): void {
+  chargeTask(s, podRow, node, Status.pipelined, s.tasks.groups.get(podRow) ?? [], -1);
+  s.tasks.groups.delete(podRow);
+  chargeQueues(s, podRow, node, -1);
+  chargeClaims(s, podRow, node, () => {
+    s.dra.unplace(podRow, s.state.facts.row[node]!);
+    return true;
+  });
+  const isMoving = s.view.pods.nodeText[podRow] !== NO_ROW || s.tasks.bindRequest[podRow]! >= 0;
+  setStatus(s, podRow, isMoving ? Status.releasing : Status.pending);
+  write(s.journal, taskCell(s, TASK_CELL.node, podRow), NO_ROW);
 }
 
 /** An allocated task becomes Releasing on its node (none: only its status and queue change). Returns the status it had. */

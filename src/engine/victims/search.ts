@@ -109,16 +109,19 @@ function hasEnoughSlots(x: Search): boolean {
 }
 
 /** Takes the next unit; false when there is none. */
-function takeUnit(x: Search): boolean {
+function takeUnit(x: Search, taken: Taken | null = null): boolean {
   const s = x.st.session;
   const unit = popUnit(s, x.walk);
   if (unit === null) return false;
   s.search.unitsPopped++;
   for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
   x.units.push(unit);
-  for (const p of unit.pods) {
-    const n = nodeOf(s, p);
-    if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
+  if (taken !== null) note(x, taken, unit);
+  else {
+    for (const p of unit.pods) {
+      const n = nodeOf(s, p);
+      if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
+    }
   }
   afterEviction(s, x.walk, unit);
   return true;
@@ -126,20 +129,53 @@ function takeUnit(x: Search): boolean {
 
 /**
  * One task: a unit is worth a trial only where it makes room, so every trial is confined to the nodes of the latest unit
- * (as in the reference's node-local search), and the first that holds is the answer.
+ * (as in the reference's node-local search), and the first that holds is the answer. Jobs that have lost all are put back
+ * after their trial: only where a later unit meets them again do they count, so a trial costs what its node holds.
  */
 function searchSingle(x: Search): Solution | null {
   const counter = x.counters[0]!;
-  while (takeUnit(x)) {
+  const taken: Taken = { unitsOfJob: new Map(), jobsOnNode: new Map() };
+  for (let before = x.st.ops.length; takeUnit(x, taken); before = x.st.ops.length) {
     const unit = x.units[x.units.length - 1]!;
-    const nodes = nodesOf(x, unit).filter((n) => counter.slots[n]! > 0);
+    const own = x.st.ops.length;
+    const nodes = nodesOf(x, unit);
+    meetAgain(x, taken, nodes);
+    for (const n of nodes) updateSlots(x.st.session, counter, n);
     for (const n of nodes) {
+      if (counter.slots[n]! <= 0) continue;
       const solution = tryHere(x, Int32Array.of(n));
       if (solution !== null) return solution;
     }
     if (x.isHopeless) return null;
+    undoTo(x.st, unit.isCore ? before : own);
   }
   return null;
+}
+
+/** Units taken so far, by what later units may share with them. */
+interface Taken {
+  readonly unitsOfJob: Map<number, Unit[]>;
+  readonly jobsOnNode: Map<number, Set<number>>;
+}
+
+function note(x: Search, taken: Taken, unit: Unit): void {
+  const units = taken.unitsOfJob.get(unit.job);
+  if (units === undefined) taken.unitsOfJob.set(unit.job, [unit]);
+  else units.push(unit);
+  for (const n of nodesOf(x, unit)) {
+    const jobs = taken.jobsOnNode.get(n);
+    if (jobs === undefined) taken.jobsOnNode.set(n, new Set([unit.job]));
+    else jobs.add(unit.job);
+  }
+}
+
+/** Evicts again what was put back of the jobs that had something on these nodes. */
+function meetAgain(x: Search, taken: Taken, nodes: readonly number[]): void {
+  const s = x.st.session;
+  const jobs = new Set(nodes.flatMap((n) => [...(taken.jobsOnNode.get(n) ?? [])]));
+  for (const job of jobs) {
+    for (const unit of taken.unitsOfJob.get(job)!) for (const p of unit.pods) if (!s.evicted.has(p)) evict(x.st, p, nodeOf(s, p));
+  }
 }
 
 function nodesOf(x: Search, unit: Unit): number[] {
@@ -295,7 +331,7 @@ function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
   const s = x.st.session;
   s.search.simulations++;
   if (nodes !== null) restoreElsewhere(x, nodes);
-  if (x.action === 'reclaim') placeThoseAhead(x.st, x.waiting, x.job, x.units);
+  if (x.action === 'reclaim') placeThoseAhead(x.st, x.waiting, x.job, goneUnits(x));
   return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
 }
 
@@ -305,18 +341,27 @@ function restoreElsewhere(x: Search, nodes: Int32Array): void {
   const isUsed = new Uint8Array(s.state.sizes.nodes);
   for (const n of nodes) isUsed[n] = 1;
   const involved = new Set<number>();
-  for (const unit of x.units) if (unit.pods.some((p) => isUsed[nodeOf(s, p)] === 1)) involved.add(unit.job);
-  for (const unit of x.units) {
-    if (involved.has(unit.job)) continue;
-    for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
-  }
+  const evicted = [...s.evicted.keys()];
+  for (const p of evicted) if (isUsed[nodeOf(s, p)] === 1) involved.add(jobOf(s, p));
+  for (const p of evicted) if (!involved.has(jobOf(s, p))) restore(x.st, p, nodeOf(s, p));
+}
+
+function jobOf(s: Session, podRow: number): number {
+  return s.podSets.job[s.tasks.podSet[podRow]!]!;
+}
+
+/** Units taken that are gone as things stand: in a narrow search most were put back. */
+function goneUnits(x: Search): Unit[] {
+  const { evicted } = x.st.session;
+  return x.units.filter((unit) => unit.pods.some((p) => evicted.has(p)));
 }
 
 /** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
 function moveByScore(x: Search): Unit[] {
   const s = x.st.session;
   const jobs = new Set<number>();
-  for (let i = x.units.length - 1; i >= 0; i--) jobs.add(x.units[i]!.job);
+  const units = goneUnits(x);
+  for (let i = units.length - 1; i >= 0; i--) jobs.add(units[i]!.job);
   for (const job of jobs) moveJob(x.st, job);
   const leaving = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
   s.search.unitsLeaving += leaving.length;
@@ -329,8 +374,9 @@ function keepThenMove(x: Search): Unit[] {
   const leaving: Unit[] = [];
   // What is left of a job when a unit goes needs the units before it gone: a job leaves from its first unit on.
   const isLeaving = new Set<number>();
-  for (let i = x.units.length - 1; i >= 0; i--) {
-    const unit = x.units[i]!;
+  const units = goneUnits(x);
+  for (let i = units.length - 1; i >= 0; i--) {
+    const unit = units[i]!;
     if (!isLeaving.has(unit.job) && keepInPlace(x.st, unit, x.start)) continue;
     isLeaving.add(unit.job);
     leaving.unshift(unit);
@@ -377,7 +423,7 @@ function isOverBudget(x: Search): boolean {
   let room = 0;
   // The ledgers as they were: what the units hold now is taken off again below.
   for (let n = 0; n < s.state.sizes.nodes; n++) room += Math.max(0, freeGpus(s, n)) * 1000;
-  for (const unit of x.units) {
+  for (const unit of goneUnits(x)) {
     const sum = new Float64Array(3);
     addAmounts(s, sum, 0, unit, 1);
     room -= sum[2]!;
