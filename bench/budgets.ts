@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from 'js-yaml';
+import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 import { CycleCase, type CycleFigures } from './cycle.ts';
 import { type KernelResult, runKernels } from './kernels.ts';
 import { median } from './median.ts';
 import type { Shape } from './shapes.ts';
-import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 
 interface Bounds {
   readonly atLeast?: number;

@@ -1,6 +1,6 @@
 // One shape at one size: builds the objects and the snapshot once, then times cycles on the ready snapshot.
 import type { SchedulerConfig } from '../src/base/config.ts';
-import type { CycleCounts } from '../src/base/decisions.ts';
+import type { CycleCounts, SearchCounts } from '../src/base/decisions.ts';
 import { LIST_NAMES, type Pod, type PodGroup } from '../src/base/objects.ts';
 import { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotView } from '../src/base/snapshotView.ts';
 import type { SnapshotWriter } from '../src/base/writerPort.ts';
@@ -31,7 +31,7 @@ export interface CycleFigures {
   readonly maxMs: number;
   /** Milliseconds by phase of the last cycle. */
   readonly phaseMs: Readonly<Record<string, number>>;
-  readonly counts: CycleCounts;
+  readonly counts: CycleCounts & SearchCounts;
   readonly result: { readonly bound: number; readonly pipelined: number; readonly evicted: number; readonly nsPerBoundPod: number };
   /** Resident memory of the process in 10^6 bytes. */
   readonly rssMb: number;
@@ -169,7 +169,7 @@ export class CycleCase {
       minMs: Math.min(...this.times),
       maxMs: Math.max(...this.times),
       phaseMs: report.phaseMs,
-      counts: report.counts,
+      counts: { ...report.counts, ...report.search },
       result: { bound, pipelined, evicted, nsPerBoundPod: bound === 0 ? 0 : (medianMs * 1e6) / bound },
       rssMb: process.memoryUsage().rss / 1e6,
       sealMs: this.#sealMs,

@@ -1,16 +1,17 @@
 // Benchmarks. Without options: the kernels. See `--help`.
 import { parseArgs } from 'node:util';
+import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 import { checkBudgets } from './budgets.ts';
 import { measureCycle } from './cycle.ts';
 import { runKernels } from './kernels.ts';
-import { ALL_SHAPES as SHAPES } from './allShapes.ts';
 import { runSuite, SUITES } from './suite.ts';
 import { figuresText, kernelTable, suiteTable, table } from './tables.ts';
 
 const HELP = `npm run bench                                  kernels, in alternating rounds
 npm run bench -- --kernel TEXT                 those whose group or name contains TEXT
 npm run bench -- --shape NAME --nodes N [--jobs N]   cycles of one shape
-npm run bench -- --suite allocate              all shapes at their sizes and ten times larger, with growth exponents
+npm run bench -- --suite allocate              allocate shapes at their sizes and ten times larger, with growth exponents
+npm run bench -- --suite victims               shapes of the evicting actions at all their sizes
 npm run bench -- --check [--quick]             the budgets of bench/budgets.yaml; exit code 1 when one is not met
 
   --workers N|auto   0 = the calling thread, 1 = a planner, n = a planner and n − 1 search workers (default auto)
@@ -60,9 +61,9 @@ async function main(): Promise<void> {
     const figures = await measureCycle({ shape, nodes, jobs, workers }, runs ?? 15);
     print(figures, figuresText(figures));
   } else if (values.suite !== undefined) {
-    const shapes = SUITES[values.suite];
-    if (shapes === undefined) throw new UsageError(`there is no suite ${values.suite}; the suites are ${Object.keys(SUITES).join(', ')}`);
-    const rows = runSuite(shapes, workers, runs ?? 15, ({ large }) => process.stderr.write(`${large.shape} ${large.nodes} nodes done\n`));
+    const suite = SUITES[values.suite];
+    if (suite === undefined) throw new UsageError(`there is no suite ${values.suite}; the suites are ${Object.keys(SUITES).join(', ')}`);
+    const rows = runSuite(suite, workers, runs ?? 15, ({ large }) => process.stderr.write(`${large.shape} ${large.nodes} nodes done\n`));
     print(rows, suiteTable(rows));
   } else if (values.check === true) {
     const lines = await checkBudgets(values.quick === true);

@@ -39,7 +39,11 @@ export interface JobOptions {
 const ONE_GPU: Readonly<Record<string, string>> = { 'nvidia.com/gpu': '1' };
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = {};
 
-export function benchNode(index: number, labels: Readonly<Record<string, string>> = {}, taints?: NonNullable<Node['spec']>['taints']): Node {
+export function benchNode(
+  index: number,
+  labels: Readonly<Record<string, string>> = {},
+  taints?: NonNullable<Node['spec']>['taints'],
+): Node {
   const name = `node-${index}`;
   const allocatable = { cpu: '20000m', memory: '20G', pods: '110', 'nvidia.com/gpu': String(GPUS_PER_NODE) };
   return {
@@ -73,7 +77,14 @@ function benchJob(index: number, options: JobOptions): { group: PodGroup; pods: 
   const pods = Array.from({ length: count }, (_, i): Pod => {
     const pod = `${name}-${i}`;
     return {
-      metadata: { name: pod, namespace: 'bench', uid: pod, creationTimestamp, labels: options.labels ?? {}, annotations: { ...annotations, 'pod-group-name': name } },
+      metadata: {
+        name: pod,
+        namespace: 'bench',
+        uid: pod,
+        creationTimestamp,
+        labels: options.labels ?? {},
+        annotations: { ...annotations, 'pod-group-name': name },
+      },
       spec: {
         schedulerName: 'kai-scheduler',
         containers: [{ name: 'main', resources: { requests } }],
@@ -87,7 +98,12 @@ function benchJob(index: number, options: JobOptions): { group: PodGroup; pods: 
   return { group: { metadata: { name, namespace: 'bench', uid: name, creationTimestamp }, spec }, pods };
 }
 
-export function assemble(nodes: readonly Node[], queues: readonly Queue[], jobs: number, optionsOf: (job: number) => JobOptions): ClusterObjects {
+export function assemble(
+  nodes: readonly Node[],
+  queues: readonly Queue[],
+  jobs: number,
+  optionsOf: (job: number) => JobOptions,
+): ClusterObjects {
   const podGroups: PodGroup[] = [];
   const pods: Pod[] = [];
   for (let j = 0; j < jobs; j++) {

@@ -32,10 +32,11 @@ export function suiteTable(rows: readonly SuiteRow[]): string {
     short(f.medianMs),
     short(f.minMs),
     short(f.maxMs),
-    String(f.result.bound),
-    short(f.result.nsPerBoundPod / 1000),
+    `${f.result.bound}/${f.result.pipelined}/${f.result.evicted}`,
+    f.result.bound === 0 ? '' : short(f.result.nsPerBoundPod / 1000),
     String(f.counts.nodesEvaluated),
     String(f.counts.scans),
+    `${f.counts.unitsPopped}/${f.counts.simulations}`,
     short(f.sealMs),
     short(f.changeMs),
     short(f.rssMb),
@@ -47,20 +48,24 @@ export function suiteTable(rows: readonly SuiteRow[]): string {
     'median ms',
     'min',
     'max',
-    'bound',
+    'bound/piped/evicted',
     'µs/pod',
     'evaluated',
     'scans',
+    'units/trials',
     'seal ms',
     'change ms',
     'rss MB',
     'growth',
   ];
-  return table(
-    head,
-    rows.flatMap((row) => [cells(row.small, ''), cells(row.large, row.growth.toFixed(2))]),
-    2,
-  );
+  const lines: string[][] = [];
+  let last: CycleFigures | null = null;
+  for (const { small, large, growth } of rows) {
+    if (small !== last) lines.push(cells(small, ''));
+    if (large !== small) lines.push(cells(large, growth.toFixed(2)));
+    last = large;
+  }
+  return table(head, lines, 2);
 }
 
 /** One shape for reading. */

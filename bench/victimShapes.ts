@@ -1,13 +1,15 @@
 // The shapes in which somebody is taken from: reclaim, preempt, consolidation, full cycles.
 import type { ClusterObjects, OtherObject, Pod } from '../src/base/objects.ts';
-import { assemble, benchNode, benchQueue, fourQueues, GPUS_PER_NODE, inFour, type JobOptions, type Shape, plainNodes } from './shapes.ts';
+import { assemble, benchNode, benchQueue, fourQueues, GPUS_PER_NODE, inFour, type JobOptions, plainNodes, type Shape } from './shapes.ts';
 
 const ALL_ACTIONS = ['allocate', 'consolidation', 'reclaim', 'preempt', 'stalegangeviction'];
 const RECLAIM = ['reclaim'];
 const WHOLE_NODE = { 'nvidia.com/gpu': String(GPUS_PER_NODE) };
 
 /** Even jobs run on node i mod nodes, odd ones wait. */
-const halfRunning = (nodes: number) => (j: number): JobOptions => ({ queue: inFour(j), ...(j % 2 === 0 ? { node: `node-${j % nodes}` } : {}) });
+const halfRunning =
+  (nodes: number) =>
+  (j: number): JobOptions => ({ queue: inFour(j), ...(j % 2 === 0 ? { node: `node-${j % nodes}` } : {}) });
 
 /** Two queues under one unlimited parent. */
 function twoQueues(running: { quota: number; weight: number }, waiting: { quota: number; weight: number }) {
@@ -31,10 +33,18 @@ function gangAgainstSingles(
   const objects = assemble(list, queues, singles + 1, (j) =>
     j < singles
       ? { queue: 'queue-0', node: `node-${j % nodes}` }
-      : { queue: 'queue-1', pods: gang.pods, requests: WHOLE_NODE, labels: { gang: 'yes' }, ...(gang.spec === undefined ? {} : { spec: gang.spec }) },
+      : {
+          queue: 'queue-1',
+          pods: gang.pods,
+          requests: WHOLE_NODE,
+          labels: { gang: 'yes' },
+          ...(gang.spec === undefined ? {} : { spec: gang.spec }),
+        },
   );
   if (gang.topology === undefined) return objects;
-  const topologies = [{ metadata: { name: 'racks' }, spec: { levels: [{ nodeLabel: gang.topology }, { nodeLabel: 'kubernetes.io/hostname' }] } }];
+  const topologies = [
+    { metadata: { name: 'racks' }, spec: { levels: [{ nodeLabel: gang.topology }, { nodeLabel: 'kubernetes.io/hostname' }] } },
+  ];
   const constraint = { topology: 'racks', requiredTopologyLevel: gang.topology };
   const podGroups = objects.podGroups.map((g, i) => (i < singles ? g : { ...g, spec: { ...g.spec, topologyConstraint: constraint } }));
   return { ...objects, podGroups, topologies: topologies as unknown as OtherObject[] };
@@ -48,13 +58,18 @@ const enough = (nodes: number) => ({ running: GPUS_PER_NODE * nodes - 80, waitin
 function buildSingles(nodes: number): ClusterObjects {
   const singles = GPUS_PER_NODE * nodes;
   const queues = twoQueues({ quota: 0, weight: 1 }, { quota: singles, weight: 1 });
-  return assemble(plainNodes(nodes), queues, 2 * singles, (j) => (j < singles ? { queue: 'queue-0', node: `node-${j % nodes}` } : { queue: 'queue-1' }));
+  return assemble(plainNodes(nodes), queues, 2 * singles, (j) =>
+    j < singles ? { queue: 'queue-0', node: `node-${j % nodes}` } : { queue: 'queue-1' },
+  );
 }
 
 /** CPU nodes of 80 cores, 7,370 running CPU jobs of one queue, three pending jobs that name a missing claim. */
 function buildMissingClaim(nodes: number, jobs: number): ClusterObjects {
   const allocatable = { cpu: '80', memory: '320G', pods: '250' };
-  const list = Array.from({ length: nodes }, (_, n) => ({ ...benchNode(n), status: { allocatable, capacity: allocatable, conditions: [{ type: 'Ready', status: 'True' }] } }));
+  const list = Array.from({ length: nodes }, (_, n) => ({
+    ...benchNode(n),
+    status: { allocatable, capacity: allocatable, conditions: [{ type: 'Ready', status: 'True' }] },
+  }));
   const running = jobs - 3;
   const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'missing' } }];
   return assemble(list, twoQueues({ quota: 0, weight: 0 }, { quota: 0, weight: 0 }), jobs, (j) =>
@@ -74,7 +89,13 @@ const large = (name: string, about: string, sizes: readonly number[], build: (no
   changedShare: 0,
 });
 
-const small = (name: string, about: string, actions: readonly string[], sizes: Shape['sizes'], optionsOf: (nodes: number) => (j: number) => JobOptions): Shape => ({
+const small = (
+  name: string,
+  about: string,
+  actions: readonly string[],
+  sizes: Shape['sizes'],
+  optionsOf: (nodes: number) => (j: number) => JobOptions,
+): Shape => ({
   name,
   about,
   actions,
@@ -108,7 +129,9 @@ export const VICTIM_SHAPES: readonly Shape[] = [
     build: (nodes) => buildSingles(nodes),
     changedShare: 0,
   },
-  large('reclaim-hopeless', 'a gang of ten whole nodes, one GPU short of what may be taken', LARGE, (nodes) => gangAgainstSingles(nodes, hopeless(nodes), { pods: 10 })),
+  large('reclaim-hopeless', 'a gang of ten whole nodes, one GPU short of what may be taken', LARGE, (nodes) =>
+    gangAgainstSingles(nodes, hopeless(nodes), { pods: 10 }),
+  ),
   large('reclaim-hopeless-anti-affinity', 'ten pods that exclude each other on nine racks', [100], (nodes) => {
     const terms = [{ labelSelector: { matchLabels: { gang: 'yes' } }, topologyKey: RACK }];
     const spec = { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } } };
