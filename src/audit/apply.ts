@@ -192,24 +192,25 @@ function checkDevices(world: World, books: Books, decision: AuditDecision, pod: 
   if (typeof extended === 'object' && extended !== null) take((extended as { readonly allocation?: unknown }).allocation, pod.key);
 }
 
-/** Binds that are taken back later hold their place, and their queues' amounts, until then. */
+/** Places that are taken back later without having been seen hold, with their queues' amounts, until then. */
 export function holdTakenBack(world: World, taken: readonly TakenBack[]): void {
-  for (const { pod: key, node: name } of taken) {
+  for (const { pod: key, node: name, isPromise } of taken) {
     const [pod, node] = [world.pods.get(key), world.nodes.get(name)];
     if (pod === undefined || node === undefined || pod.status !== 'pending') {
-      world.findings.add('wrong-state', `pod ${key}`, 'its bind is said to be taken back, but it could not be bound');
+      world.findings.add('wrong-state', `pod ${key}`, 'its place is said to be taken back, but it could not have had it');
       continue;
     }
-    pod.status = 'assigned';
+    pod.status = isPromise === true ? 'pipelined' : 'assigned';
     pod.node = node;
     chargeQueues(world, pod, node, 1);
   }
 }
 
-/** Gives the pods whose binds the attempt takes back; they wait again. */
-export function takeBack(world: World, taken: readonly TakenBack[]): AuditPod[] {
-  return taken.flatMap(({ pod: key }) => {
+/** Gives the pods whose binds the attempt takes back; they, and those whose promises it undoes, wait again. */
+export function takeBack(world: World, books: Books, taken: readonly TakenBack[]): AuditPod[] {
+  return taken.flatMap(({ pod: key, isPromise }) => {
     const pod = world.pods.get(key);
+    if (pod !== undefined && isPromise === true) undoPromise(world, books, pod);
     if (pod === undefined || pod.status !== 'assigned' || pod.isPlaced || pod.node === null) return [];
     chargeQueues(world, pod, pod.node, -1);
     pod.leftNode = pod.node;
@@ -217,6 +218,23 @@ export function takeBack(world: World, taken: readonly TakenBack[]): AuditPod[] 
     pod.status = 'pending';
     return [pod];
   });
+}
+
+function undoPromise(world: World, books: Books, pod: AuditPod): void {
+  const { node } = pod;
+  if (pod.status !== 'pipelined' || node === null) {
+    world.findings.add('wrong-state', `pod ${pod.key}`, `its promise is said to be undone, but it is ${pod.status}`);
+    return;
+  }
+  chargeQueues(world, pod, node, -1);
+  if (pod.isPlaced) {
+    books.byNode.get(node.name)!.unpromise(pod, nodeAmounts(world, pod));
+    books.presences.remove(pod);
+    world.placements.splice(world.placements.indexOf(pod), 1);
+    pod.isPlaced = false;
+  }
+  pod.node = pod.isEvicted ? pod.leftNode : null;
+  pod.status = pod.isEvicted ? 'releasing' : 'pending';
 }
 
 /**

@@ -1,16 +1,20 @@
 import type { Decision } from '../base/decisions.ts';
 
-/** A bind of this cycle that an evicting action took back before anybody saw it. */
+/** A bind of this cycle that an evicting action took back before anybody saw it, or a promise that it undid. */
 export interface TakenBack {
   /** "namespace/name" */
   readonly pod: string;
   readonly node: string;
+  /** Evictions of the attempt that come before it; absent = none. */
+  readonly evictionsBefore?: number;
+  /** The pod only waited; the promise may have been seen. */
+  readonly isPromise?: boolean;
 }
 
 /**
  * A decision by names, as `kai decide` writes it down. Rows and UIDs are not needed; a UID that is there is compared.
- * `details.takenBack`: the binds that the attempt of this decision took back, in the order of eviction, on any one of its
- * decisions. `details.evictorPodGroup` on a new place tells whom the attempt serves where the pod is not one of it.
+ * `details.takenBack`: the binds that the attempt of this decision took back, in the order of eviction, and the promises that
+ * it undid, on any one of its decisions. `details.evictorPodGroup` on a new place tells whom the attempt serves where the pod is not one of it.
  */
 export type AuditDecision = Pick<
   Decision,
@@ -56,6 +60,19 @@ export function splitAttempts(decisions: readonly AuditDecision[], actions: read
     if (kind === 'evict') evictedBy.set(`${action} ${pod}`, current);
   }
   return [...attempts.values()];
+}
+
+/** What the attempts took back before anybody saw it: all binds, and promises that no decision before had made. */
+export function unseenPlaces(attempts: readonly Attempt[]): TakenBack[] {
+  const seen = new Set<string>();
+  const unseen: TakenBack[] = [];
+  for (const { decisions } of attempts) {
+    for (const back of decisions.flatMap((d) => d.details?.takenBack ?? [])) {
+      if (back.isPromise !== true || !seen.has(back.pod)) unseen.push(back);
+    }
+    for (const { kind, pod } of decisions) if (kind === 'pipeline') seen.add(pod);
+  }
+  return unseen;
 }
 
 /** A moved pod belongs to the attempt that evicted it, a waiting pod of a victim to the attempt that goes on; all others serve themselves. */

@@ -3,7 +3,7 @@ import type { QueueReport } from '../base/decisions.ts';
 import type { ClusterObjects, Pod } from '../base/objects.ts';
 import { DEFAULT_SNAPSHOT_OPTIONS, type SnapshotOptions } from '../base/snapshotView.ts';
 import { applyDecision, type Books, checkBounds, holdTakenBack, openBooks, takeBack } from './apply.ts';
-import { type Attempt, type AuditDecision, EVICTING_ACTIONS, splitAttempts } from './attempts.ts';
+import { type Attempt, type AuditDecision, EVICTING_ACTIONS, splitAttempts, type TakenBack, unseenPlaces } from './attempts.ts';
 import type { Finding } from './findings.ts';
 import { activePods, countPods, gangProblem, type Step } from './gangs.ts';
 import { openWorld } from './open.ts';
@@ -58,13 +58,11 @@ export function createAuditor(): (input: AuditInput) => Finding[] {
     const books = openBooks(world);
     const activeAtOpen = new Map([...world.jobs.values()].map((job) => [job, countPods(job, activePods)]));
     let isHeld = false;
-    for (const attempts of byAction(splitAttempts(decisions, config.actions))) {
+    const all = splitAttempts(decisions, config.actions);
+    for (const attempts of byAction(all)) {
       // What will be taken back is there from the end of allocate on.
       if (!isHeld && attempts[0]!.action !== 'allocate') {
-        holdTakenBack(
-          world,
-          decisions.flatMap((d) => d.details?.takenBack ?? []),
-        );
+        holdTakenBack(world, unseenPlaces(all));
         isHeld = true;
       }
       const placed = attempts.flatMap((attempt) => replay(world, books, attempt));
@@ -92,10 +90,8 @@ function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
   const losers = losersOf(world, attempt);
   const units = attempt.action === 'reclaim' ? unitNumbers(world, losers) : new Map<AuditPod, number>();
   const before = new Map(losers.map((job) => [job, countPods(job, activePods)]));
-  const takenBack = takeBack(
-    world,
-    attempt.decisions.flatMap((d) => d.details?.takenBack ?? []),
-  );
+  const back = attempt.decisions.flatMap((d) => d.details?.takenBack ?? []);
+  const takenBack = takeBack(world, books, back);
   const evicted: AuditPod[] = [];
   const placed: AuditPod[] = [];
   for (const decision of attempt.decisions) {
@@ -106,7 +102,7 @@ function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
   }
   if (start !== null) {
     for (const pod of placed) checkBounds(world, pod, start);
-    const outcome = outcomeOf(world, { attempt, evicted: [...takenBack, ...evicted], placed, before });
+    const outcome = outcomeOf(world, { attempt, evicted: inOrder(evicted, takenBack, back), placed, before });
     if (outcome !== null && outcome.evicted.length > 0) {
       checkVictims(world, outcome);
       if (attempt.action === 'reclaim') checkReclaim(world, outcome, start, units);
@@ -123,6 +119,16 @@ function replay(world: World, books: Books, attempt: Attempt): AuditPod[] {
     }
   }
   return placed;
+}
+
+/** Evicted pods and those whose binds are taken back, in the order in which they were chosen. */
+function inOrder(evicted: readonly AuditPod[], takenBack: readonly AuditPod[], back: readonly TakenBack[]): AuditPod[] {
+  const before = new Map(back.map((b) => [b.pod, b.evictionsBefore ?? 0]));
+  const out = [...evicted];
+  takenBack.forEach((pod, i) => {
+    out.splice(Math.min(out.length, before.get(pod.key)! + i), 0, pod);
+  });
+  return out;
 }
 
 /** What needs to know everybody whom the action placed, and what the next action sees. */

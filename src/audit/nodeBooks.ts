@@ -71,6 +71,14 @@ export class NodeBook {
     this.#notePorts(pod);
   }
 
+  /** The pod will not come after all. */
+  unpromise(pod: AuditPod, amounts: ReadonlyMap<string, number>): void {
+    for (const [name, amount] of amounts) this.#account(this.#accounts, name).waiting -= amount;
+    if (pod.request.kind === 'shared')
+      for (const group of pod.groups) this.#account(this.#groups, group).waiting -= deviceMib(pod.request, this.node.gpuMib);
+    this.ports.delete(pod.key);
+  }
+
   #notePorts(pod: AuditPod): void {
     const ports = hostPorts(pod);
     if (ports.length > 0) this.ports.set(pod.key, ports);

@@ -39,6 +39,14 @@ export class Presences {
     if (requiredAntiTerms(pod).length > 0) this.#antiHolders.push({ pod, node });
   }
 
+  /** The pod is not to come after all. */
+  remove(pod: AuditPod): void {
+    for (const list of [this.#all, this.#antiHolders]) {
+      const at = list.findLastIndex((p) => p.pod === pod);
+      if (at >= 0) list.splice(at, 1);
+    }
+  }
+
   /** Checks a pod that was just placed against everybody present, itself left out. */
   check(world: World, pod: AuditPod, node: AuditNode): void {
     const object = `pod ${pod.key}`;

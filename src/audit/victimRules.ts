@@ -19,7 +19,7 @@ import {
 export interface Outcome {
   readonly attempt: Attempt;
   readonly evictor: AuditJob;
-  /** In the order of eviction; first the pods whose bind of this cycle is taken back. */
+  /** In the order of eviction, with the pods whose bind of this cycle is taken back. */
   readonly evicted: readonly AuditPod[];
   readonly placed: readonly AuditPod[];
   /** Active pods of the jobs when the attempt began. */

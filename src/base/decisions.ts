@@ -30,15 +30,19 @@ export interface DecisionDetails {
   readonly evictedPods?: number;
   /** Evict: a place is reserved for the successor of the pod. */
   readonly isMoved?: boolean;
-  /** Binds of this cycle that nobody had seen and that the attempt took back, in the order of eviction; on one of its decisions. */
+  /** Places of this cycle that the attempt took back: binds that nobody had seen, in the order of eviction, then promises; on one of its decisions. */
   readonly takenBack?: readonly TakenBack[];
 }
 
-/** A bind that was never made. */
+/** A bind that was never made, or a promise that does not hold. */
 export interface TakenBack {
   /** "namespace/name" */
   readonly pod: string;
   readonly node: string;
+  /** Binds: evictions of the same attempt that come before it in victim order. */
+  readonly evictionsBefore?: number;
+  /** The pod only waited for its place. */
+  readonly isPromise?: boolean;
 }
 
 /** A decision with names, for output and for adapters. */

@@ -38,9 +38,10 @@ async function runScheduler(flags: SchedulerFlags): Promise<void> {
       stop.abort();
     });
   }
-  const [{ runSchedulerRole }, { DEFAULT_BINDER_SETTINGS }] = await Promise.all([
+  const [{ runSchedulerRole }, { DEFAULT_BINDER_SETTINGS }, { parseBinderPlugins }] = await Promise.all([
     import('../scheduler/role.ts'),
     import('../binder/binder.ts'),
+    import('../binder/pluginConfig.ts'),
   ]);
   const code = await runSchedulerRole({
     credentials: flags.kubeconfig === undefined ? { kind: 'default' } : { kind: 'file', path: flags.kubeconfig },
@@ -62,6 +63,7 @@ async function runScheduler(flags: SchedulerFlags): Promise<void> {
     burst: flags.burst,
     binderSettings: {
       ...DEFAULT_BINDER_SETTINGS,
+      plugins: parseBinderPlugins(flags.binderPlugins),
       reservation: {
         ...DEFAULT_BINDER_SETTINGS.reservation,
         namespace: flags.resourceReservationNamespace,
@@ -72,8 +74,12 @@ async function runScheduler(flags: SchedulerFlags): Promise<void> {
         runtimeClassName: flags.runtimeClassName,
         scaleAdjustNamespace: flags.scaleAdjustNamespace,
         isFakeGpu: flags.fakeGpuNodes,
+        resources: flags.resourceReservationPodResources,
+        podSecurityContext: flags.resourceReservationPodSecurityContext,
+        containerSecurityContext: flags.resourceReservationContainerSecurityContext,
       },
     },
+    isBinderSeparate: flags.separateBinder,
     log: logger,
     signal: stop.signal,
   });

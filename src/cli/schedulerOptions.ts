@@ -48,7 +48,14 @@ export interface SchedulerFlags {
   readonly runtimeClassName: string;
   readonly scaleAdjustNamespace: string;
   readonly fakeGpuNodes: boolean;
+  readonly resourceReservationPodResources: JsonObject;
+  readonly resourceReservationPodSecurityContext?: JsonObject;
+  readonly resourceReservationContainerSecurityContext?: JsonObject;
+  readonly binderPlugins: string;
+  readonly separateBinder: boolean;
 }
+
+export type JsonObject = Readonly<Record<string, unknown>>;
 
 export interface ListenAddress {
   /** '' = all interfaces. */
@@ -127,6 +134,15 @@ export function addSchedulerOptions(command: Command): Command {
   count('resource-reservation-allocation-timeout', 40, 'seconds that they may take to name their GPU');
   text('runtime-class-name', '', 'their runtime class');
   text('scale-adjust-namespace', 'kai-scale-adjust', 'namespace of scaling pods');
+  const json = (flag: string, help: string, fallback?: JsonObject): void => {
+    const option = new Option(`--${flag} <json>`, help).argParser(jsonOption);
+    command.addOption(fallback === undefined ? option : option.default(fallback, '{}'));
+  };
+  json('resource-reservation-pod-resources', 'their {"requests": …, "limits": …}', {});
+  json('resource-reservation-pod-security-context', 'their PodSecurityContext');
+  json('resource-reservation-container-security-context', 'SecurityContext of their container');
+  text('binder-plugins', '', 'steps before a binding, as the flag --plugins of upstream’s binder');
+  bool('separate-binder', false, 'write BindRequests for a binder that runs by itself instead of binding');
   bool('fake-gpu-nodes', false, 'nodes without real GPUs: reservation pods only sleep');
   for (const flag of IGNORED_FLAGS) command.addOption(new Option(`--${flag} <text>`).hideHelp());
   return command;
@@ -164,6 +180,18 @@ function booleanOption(value: string): boolean {
 function countOption(value: string): number {
   if (/^\d{1,9}$/.test(value)) return Number(value);
   throw new InvalidArgumentError('It must be a whole number.');
+}
+
+/** Empty = not given. */
+function jsonOption(value: string): JsonObject | undefined {
+  if (value === '') return undefined;
+  try {
+    const parsed: unknown = JSON.parse(value);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as JsonObject;
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('It must be a JSON object.');
 }
 
 function durationOption(value: string): number {

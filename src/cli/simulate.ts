@@ -7,6 +7,7 @@ import {
   parseHours,
   parseNodes,
   parsePort,
+  parseQueues,
   parseSeed,
   parseSeeds,
   planSimulation,
@@ -24,9 +25,10 @@ Examples:
   kai simulate --preset laptop                       1,000 nodes, live, with a dashboard, one minute
   kai simulate --nodes 500 --hours 6 --seed 7        as fast as it goes, then the report
   kai simulate --trace openb --node-file NODES.csv --pod-file PODS.csv --seeds 42..51
+  kai simulate --trace openb --node-file NODES.csv --pod-file PODS.csv --departures --arrive 800 --queues 4 --audit
 `;
 
-/** Adds `kai simulate`. Exit codes: 0 done, 1 failed (also: a placement did not fit), 2 wrong use. */
+/** Adds `kai simulate`. Exit codes: 0 done, 1 failed (also: a placement did not fit, the auditor found something), 2 wrong use. */
 export function registerSimulate(program: Command): void {
   program
     .command('simulate')
@@ -40,7 +42,13 @@ export function registerSimulate(program: Command): void {
     .option('--node-file <file>', 'CSV file of the nodes of the trace')
     .option('--pod-file <file>', 'CSV file of the pods of the trace')
     .addOption(new Option('--arrive <percent>', 'GPU demand to submit, % of the capacity (default: 130)').argParser(parseArrive))
-    .option('--departures', 'replay the trace as recorded: pods come and go at its times')
+    .option('--departures', 'pods of the trace leave: as recorded, or with --arrive spread over --hours, each for as long as it lived')
+    .addOption(
+      new Option('--queues <count>', 'queues that share the cluster of the trace, each with an equal quota (default: 1, no limits)').argParser(
+        parseQueues,
+      ),
+    )
+    .option('--audit', 'check every cycle against the rules, independently of the engine; a finding makes the exit code 1')
     .addOption(new Option('--seed <number>', `seed of everything random (default: ${DEFAULT_SEED})`).argParser(parseSeed))
     .addOption(new Option('--seeds <first..last>', 'one run for each seed').argParser(parseSeeds))
     .addOption(new Option('--workers <count>', 'threads: auto, 0 = none, or a count').argParser(workersOption).default('auto'))

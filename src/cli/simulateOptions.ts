@@ -12,6 +12,8 @@ export interface SimulateFlags {
   readonly podFile?: string;
   readonly arrive?: number;
   readonly departures?: boolean;
+  readonly queues?: number;
+  readonly audit?: boolean;
   readonly seed?: number;
   readonly seeds?: readonly number[];
   readonly workers: 'auto' | number;
@@ -29,10 +31,14 @@ export interface TraceFiles {
 
 /** Filled and checked: what is to be run, and how. */
 export interface SimulatePlan {
-  readonly kind: 'generated' | 'openb' | 'replay';
+  /** `openb`: the benchmark's protocol; `replay`: the trace as recorded; `flow`: its pods come at random, live as recorded. */
+  readonly kind: 'generated' | 'openb' | 'replay' | 'flow';
   readonly nodes: number;
   readonly trace?: TraceFiles;
   readonly arrivePercent: number;
+  /** Queues that share the cluster of a trace; 1 = one without limits. */
+  readonly queues: number;
+  readonly isAudited: boolean;
   readonly seeds: readonly number[];
   /** Ends: virtual and real time. */
   readonly simulatedLimitMs: number;
@@ -64,15 +70,17 @@ export function planSimulation(flags: SimulateFlags): SimulatePlan {
   const wallLimitMs = flags.duration ?? (isLaptop && flags.hours === undefined ? LAPTOP.wallLimitMs : 0);
   const hasWallLimit = flags.duration !== undefined || isLaptop;
   return {
-    kind: flags.trace === undefined ? 'generated' : flags.departures === true ? 'replay' : 'openb',
+    kind: kindOf(flags),
     nodes: flags.nodes ?? (isLaptop ? LAPTOP.nodes : DEFAULT_NODES),
     trace: nodeFile === undefined || podFile === undefined ? undefined : { nodeFile, podFile },
     arrivePercent: flags.arrive ?? DEFAULT_ARRIVE_PERCENT,
+    queues: flags.queues ?? 1,
+    isAudited: flags.audit === true,
     seeds: flags.seeds ?? [flags.seed ?? DEFAULT_SEED],
     simulatedLimitMs:
       flags.hours !== undefined
         ? flags.hours * 3_600_000
-        : hasWallLimit || flags.trace !== undefined
+        : hasWallLimit || (flags.trace !== undefined && kindOf(flags) !== 'flow')
           ? Infinity
           : DEFAULT_HOURS * 3_600_000,
     wallLimitMs: wallLimitMs > 0 ? wallLimitMs : Infinity,
@@ -84,16 +92,24 @@ export function planSimulation(flags: SimulateFlags): SimulatePlan {
   };
 }
 
+function kindOf({ trace, departures, arrive }: SimulateFlags): SimulatePlan['kind'] {
+  if (trace === undefined) return 'generated';
+  if (departures !== true) return 'openb';
+  return arrive === undefined ? 'replay' : 'flow';
+}
+
 function wrongCombination(flags: SimulateFlags): string | undefined {
   const isTrace = flags.trace !== undefined;
   if (isTrace && (flags.nodeFile === undefined || flags.podFile === undefined)) return '--trace openb needs --node-file and --pod-file';
   if (!isTrace && (flags.nodeFile !== undefined || flags.podFile !== undefined)) return '--node-file and --pod-file go with --trace openb';
   if (!isTrace && flags.arrive !== undefined) return '--arrive goes with --trace openb';
   if (!isTrace && flags.departures === true) return '--departures goes with --trace openb; generated jobs always leave';
-  if (flags.departures === true && flags.arrive !== undefined)
-    return '--arrive does not go with --departures, which replays the trace as recorded';
-  if (flags.departures === true && (flags.seed !== undefined || flags.seeds !== undefined))
-    return '--departures replays the trace as recorded; a seed has no effect';
+  if (!isTrace && flags.queues !== undefined) return '--queues goes with --trace openb; the generated cluster has its own';
+  const isReplay = flags.departures === true && flags.arrive === undefined;
+  if (isReplay && (flags.seed !== undefined || flags.seeds !== undefined))
+    return '--departures without --arrive replays the trace as recorded; a seed has no effect';
+  if (kindOf(flags) === 'flow' && flags.duration !== undefined && flags.hours === undefined)
+    return '--departures with --arrive needs --hours beside --duration: the demand is spread over the hours';
   if (isTrace && flags.nodes !== undefined) return '--nodes does not go with --trace, whose node file names the nodes';
   if (isTrace && flags.hours !== undefined && flags.departures !== true)
     return '--hours does not go with --trace without --departures: the arrived demand ends the run';
@@ -113,6 +129,7 @@ function parseWhole(name: string, lowest: number, highest: number): (text: strin
   };
 }
 
+export const parseQueues = parseWhole('The number of queues', 1, 100);
 export const parseNodes = parseWhole('The number of nodes', 1, MAX_NODES);
 export const parsePort = parseWhole('A port', 0, 65535);
 export const parseSeed = parseWhole('A seed', 0, 0xffffffff);
@@ -142,6 +159,6 @@ export function parseDuration(text: string): number {
 
 export function parseArrive(text: string): number {
   const value = Number(text);
-  if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= 1000) return value;
-  throw new InvalidArgumentError('The arrived demand is a percentage above 0, at most 1000.');
+  if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= 10_000) return value;
+  throw new InvalidArgumentError('The arrived demand is a percentage above 0, at most 10000.');
 }

@@ -6,8 +6,8 @@ import { snapshotOptionsFrom } from '../config/schedulerParams.ts';
 import { EXISTING_ACTIONS } from '../engine/actions/index.ts';
 import { type CycleRunner, createCycleRunner } from '../runner/cycleRunner.ts';
 import { generateWorkload } from '../simulator/generatedJobs.ts';
-import { readOpenbTimes, readPublished } from '../simulator/openbFiles.ts';
-import { replayWorkload, runOpenb } from '../simulator/openbTrace.ts';
+import { readOpenbLives, readPublished } from '../simulator/openbFiles.ts';
+import { flowWorkload, replayWorkload, runOpenb } from '../simulator/openbTrace.ts';
 import { createPace } from '../simulator/pace.ts';
 import { type ProgressStream, startProgress } from '../simulator/progress.ts';
 import { share } from '../simulator/recorder.ts';
@@ -42,8 +42,9 @@ interface Context {
 
 /**
  * Runs the plan: progress to stderr, the report to stdout.
- * @throws KaiError for files that cannot be used; `OVERCOMMIT`, after the report, when the simulator's own books found
- * placements that took more than their node has; and what the cycle runner throws.
+ * @throws KaiError for files that cannot be used; after the report `OVERCOMMIT` when the simulator's own books found
+ * placements that took more than their node has, `AUDIT_FINDINGS` when the auditor found something; and what the cycle
+ * runner throws.
  */
 export async function runSimulation(plan: SimulatePlan, io: SimulateIo): Promise<void> {
   const config = readConfig(plan.configFile, io.stderr);
@@ -79,33 +80,40 @@ function readConfig(file: string | undefined, stderr: ProgressStream): Scheduler
 async function runWorkloads(context: Context): Promise<void> {
   const { plan, io } = context;
   const reports: SimulationReport[] = [];
-  if (plan.kind === 'replay') {
-    const trace = await loadTrace(plan);
-    reports.push(await runWorkload(context, replayWorkload(trace, readOpenbTimes(plan.trace?.podFile ?? ''))));
-  } else {
-    for (const seed of plan.seeds) {
-      if (reports.length > 0 && io.signal.aborted) break;
-      reports.push(await runWorkload(context, generateWorkload({ nodes: plan.nodes, seed })));
-    }
+  const workloadOf = await chooseWorkload(plan);
+  for (const seed of plan.seeds) {
+    if (reports.length > 0 && io.signal.aborted) break;
+    reports.push(await runWorkload(context, workloadOf(seed)));
   }
   if (plan.output === 'json') io.stdout.write(`${JSON.stringify(reports.length === 1 ? reports[0] : { runs: reports }, null, 2)}\n`);
   else io.stdout.write(reports.map(reportText).join('\n'));
-  refuseOvercommits(reports.reduce((sum, r) => sum + r.overcommits, 0));
+  refuseDefects(reports);
+}
+
+async function chooseWorkload(plan: SimulatePlan): Promise<(seed: number) => Workload> {
+  const { kind, nodes, queues, arrivePercent } = plan;
+  if (kind === 'generated') return (seed) => generateWorkload({ nodes, seed });
+  const trace = await loadTrace(plan);
+  const lives = readOpenbLives(plan.trace?.podFile ?? '');
+  if (kind === 'replay') return (seed) => replayWorkload({ trace, lives, queues, seed });
+  return (seed) => flowWorkload({ trace, lives, queues, seed, arrivePercent, overMs: plan.simulatedLimitMs });
 }
 
 async function runWorkload({ plan, io, config, runner, live }: Context, workload: Workload): Promise<SimulationReport> {
+  const options = snapshotOptionsFrom(config.params, NOTHING_SERVED);
   const simulation = new Simulation({
     workload,
     config,
     runner,
-    writer: createSnapshotWriter(snapshotOptionsFrom(config.params, NOTHING_SERVED)),
+    writer: createSnapshotWriter(options),
+    ...(plan.isAudited ? { audit: options } : {}),
     onCycle: (r, w) => live.observe(r, w),
   });
   announce(plan, io, workload.description, await live.show(simulation));
   const startedMs = performance.now();
   const pace = createPace({ speed: plan.speed, wallLimitMs: plan.wallLimitMs, signal: io.signal });
   await simulation.run(EPOCH_MS + plan.simulatedLimitMs, pace);
-  return buildReport(simulation.recorder, workload, performance.now() - startedMs, runner.workers);
+  return buildReport(simulation.recorder, workload, performance.now() - startedMs, runner.workers, simulation.audit?.summary() ?? null);
 }
 
 /** The benchmark's protocol, one run per seed. */
@@ -114,6 +122,7 @@ async function runTrace({ plan, io, config, runner, live }: Context): Promise<vo
   const podFile = plan.trace?.podFile ?? '';
   const published = readPublished(podFile);
   const startedMs = performance.now();
+  const options = snapshotOptionsFrom(config.params, NOTHING_SERVED);
   const cycleTimes = new Distribution();
   const seeds: SeedResult[] = [];
   let bound = 0;
@@ -123,9 +132,11 @@ async function runTrace({ plan, io, config, runner, live }: Context): Promise<vo
       trace,
       arrivePercent: plan.arrivePercent,
       seed,
+      queues: plan.queues,
       config,
       runner,
-      writer: createSnapshotWriter(snapshotOptionsFrom(config.params, NOTHING_SERVED)),
+      writer: createSnapshotWriter(options),
+      ...(plan.isAudited ? { audit: options } : {}),
       onStart: async (simulation) => {
         const url = await live.show(simulation);
         if (i === 0) announce(plan, io, simulation.workload.description, url);
@@ -158,12 +169,15 @@ async function runTrace({ plan, io, config, runner, live }: Context): Promise<vo
     },
   });
   io.stdout.write(plan.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : traceReportText(report));
-  refuseOvercommits(seeds.reduce((sum, s) => sum + s.overcommits, 0));
+  refuseDefects(seeds);
 }
 
-function refuseOvercommits(overcommits: number): void {
+function refuseDefects(runs: readonly Pick<SimulationReport, 'overcommits' | 'audit'>[]): void {
+  const overcommits = runs.reduce((sum, r) => sum + r.overcommits, 0);
   if (overcommits > 0)
     throw new KaiError('OVERCOMMIT', `${overcommits} placements took more than their node has: a defect of the scheduler`);
+  const findings = runs.reduce((sum, r) => sum + (r.audit?.findings ?? 0), 0);
+  if (findings > 0) throw new KaiError('AUDIT_FINDINGS', `${findings} finding${findings === 1 ? '' : 's'} of the auditor`);
 }
 
 async function loadTrace({ trace }: SimulatePlan): Promise<OpenbTrace> {

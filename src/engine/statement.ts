@@ -70,7 +70,8 @@ export function place(
   zones: ZonePlacement | null,
 ): boolean {
   const s = st.session;
-  if (freeSlots(st, node) < 1) return false;
+  // Trials may let victims stay or come back beside new devices; the allocate action goes by the checks of its nodes alone.
+  if (s.evicted.size > 0 && freeSlots(st, node) < 1) return false;
   const isBack = s.evicted.has(podRow) && nodeOf(s, podRow) === node;
   if (isBack && holdsGroups(s, podRow, groupNames) && holdsZones(s, podRow, zones)) return restore(st, podRow, node);
   const at = marks(s, podRow, node);

@@ -3,21 +3,24 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { KaiError } from '../base/errors.ts';
 
-/** Seconds of the trace's clock; NaN where the file has none. */
-export interface OpenbTimes {
+/** When a pod of the trace lived, in seconds of the trace's clock (NaN where the file has none), and how urgent it was. */
+export interface OpenbLife {
   readonly createdS: number;
   readonly deletedS: number;
+  /** Service class BE; others are latency-sensitive or have what they ask for guaranteed. */
+  readonly isBestEffort: boolean;
 }
 
 /**
- * Life times of the pods of a trace file, one per pod in its order.
+ * Lives of the pods of a trace file, one per pod in its order.
  * @throws KaiError `TRACE_WITHOUT_TIMES` when the file has no `creation_time` and `deletion_time`.
  */
-export function readOpenbTimes(podFile: string): OpenbTimes[] {
+export function readOpenbLives(podFile: string): OpenbLife[] {
   const [header = '', ...lines] = readFileSync(podFile, 'utf8').split(/\r?\n/);
   const columns = header.split(',');
   const created = columns.indexOf('creation_time');
   const deleted = columns.indexOf('deletion_time');
+  const qos = columns.indexOf('qos');
   if (created < 0 || deleted < 0) {
     throw new KaiError('TRACE_WITHOUT_TIMES', `${podFile}: has no creation_time and deletion_time; --departures needs them`);
   }
@@ -25,7 +28,11 @@ export function readOpenbTimes(podFile: string): OpenbTimes[] {
   return lines
     .filter((line) => line !== '')
     .map((line) => line.split(','))
-    .map((cells) => ({ createdS: seconds(cells[created]), deletedS: seconds(cells[deleted]) }));
+    .map((cells) => ({
+      createdS: seconds(cells[created]),
+      deletedS: seconds(cells[deleted]),
+      isBestEffort: cells[qos] === 'BE',
+    }));
 }
 
 /** Published shares in percent by policy and arrived percentage, for the workload of one pod file. */

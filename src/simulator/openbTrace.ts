@@ -1,15 +1,18 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import type { Queue } from '../base/objects.ts';
+import type { SnapshotOptions } from '../base/snapshotView.ts';
 import type { SnapshotWriter } from '../base/writerPort.ts';
 import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
 import { OPENB_NAMESPACE, type OpenbPod, type OpenbTrace, openbNodeObject, openbPodObjects } from '../snapshot/import/openb.ts';
 import { PRIORITY_CLASSES } from './generatedCluster.ts';
-import type { OpenbTimes } from './openbFiles.ts';
+import type { OpenbLife } from './openbFiles.ts';
 import { createRandom, shuffle } from './random.ts';
 import { Simulation } from './simulation.ts';
 import { type Arrival, EPOCH_MS, timestamp, type Workload } from './workload.ts';
 
 const QUEUE = 'openb';
+/** Stream of the seed that queues are drawn from. */
+const QUEUE_STREAM = 3;
 /** Jobs submitted at once; allocate takes them one by one in order of creation, as if each had a cycle of its own. */
 const BATCH_JOBS = 256;
 const ARRIVAL_GAP_MS = 1000;
@@ -43,28 +46,46 @@ export function submissionOrder(pods: readonly OpenbPod[], capacityMilli: number
   return submitted;
 }
 
-/** The trace's cluster and its one queue without limits; jobs are submitted by the caller. */
-function openbCluster(trace: OpenbTrace, description: string): Omit<Workload, 'next' | 'nextAtMs'> {
+/** The trace's cluster with its queues; jobs are submitted by the caller. */
+function openbCluster(trace: OpenbTrace, queues: number, description: string): Omit<Workload, 'next' | 'nextAtMs'> {
   return {
-    description,
+    description: queues === 1 ? description : `${description}, ${queues} queues`,
     nodes: trace.nodes.map(openbNodeObject),
-    objects: { queues: [UNLIMITED_QUEUE], priorityClasses: PRIORITY_CLASSES },
+    objects: { queues: openbQueues(trace, queues), priorityClasses: PRIORITY_CLASSES },
   };
 }
 
-const UNLIMITED = Object.freeze({ quota: -1, overQuotaWeight: 1, limit: -1 });
-const UNLIMITED_QUEUE: Queue = Object.freeze({
-  metadata: { name: QUEUE, uid: `queue-${QUEUE}`, creationTimestamp: timestamp(EPOCH_MS) },
-  spec: { resources: { cpu: UNLIMITED, memory: UNLIMITED, gpu: UNLIMITED } },
-});
+/** One queue without limits, or several with an equal quota of GPUs each and no limit. */
+function openbQueues(trace: OpenbTrace, count: number): Queue[] {
+  const open = { quota: -1, overQuotaWeight: 1, limit: -1 };
+  const gpu = count === 1 ? open : { ...open, quota: Math.floor(totalGpuMilli(trace) / 1000 / count) };
+  return Array.from({ length: count }, (_, i) => {
+    const name = queueName(i, count);
+    return {
+      metadata: { name, uid: `queue-${name}`, creationTimestamp: timestamp(EPOCH_MS) },
+      spec: { resources: { cpu: open, memory: open, gpu } },
+    };
+  });
+}
+
+function queueName(index: number, count: number): string {
+  return count === 1 ? QUEUE : `${QUEUE}-${index + 1}`;
+}
+
+/** Draws a queue for each job: the first gets `count` parts of them, the next one less, the last one part. */
+function drawQueues(count: number, seed: number): () => string {
+  const random = createRandom(seed, QUEUE_STREAM);
+  const parts = Array.from({ length: count }, (_, i) => count - i);
+  return () => queueName(random.nextWeighted(parts), count);
+}
 
 function totalGpuMilli(trace: OpenbTrace): number {
   return trace.nodes.reduce((sum, n) => sum + n.gpuCount * 1000, 0);
 }
 
 /** The job of one pod of the trace; `index` makes names unique when a pod is drawn several times. */
-function openbArrival(pod: OpenbPod, index: number, atMs: number, runMs: number): Arrival {
-  const objects = openbPodObjects(pod, `job-${String(index).padStart(6, '0')}`, atMs, QUEUE);
+function openbArrival(pod: OpenbPod, index: number, queue: string, atMs: number, runMs: number): Arrival {
+  const objects = openbPodObjects(pod, `job-${String(index).padStart(6, '0')}`, atMs, queue);
   const demand = {
     milliCpu: pod.milliCpu,
     memoryBytes: pod.memoryMib * 1048576,
@@ -79,9 +100,13 @@ export interface OpenbRunOptions {
   readonly trace: OpenbTrace;
   readonly arrivePercent: number;
   readonly seed: number;
+  /** Queues that share the cluster; default 1, as in the protocol. */
+  readonly queues?: number;
   readonly config: SchedulerConfig;
   readonly runner: CycleRunner;
   readonly writer: SnapshotWriter;
+  /** As of `Simulation`. */
+  readonly audit?: SnapshotOptions;
   /** Jobs per cycle, default 256; 1 is the protocol word for word. */
   readonly batchJobs?: number;
   readonly onCycle?: (result: CycleResult, waitedMs: readonly number[]) => void;
@@ -100,21 +125,23 @@ export interface OpenbRun {
 
 /**
  * One run under the benchmark's protocol: pods one at a time in the seed's order, each a job of its own; nothing departs;
- * a pod that does not fit is dropped.
+ * a pod that does not fit is dropped. Only allocate runs: nobody is moved or evicted for another.
  */
 export async function runOpenb(options: OpenbRunOptions): Promise<OpenbRun> {
-  const { trace } = options;
+  const { trace, queues = 1 } = options;
   const capacityMilli = totalGpuMilli(trace);
   const order = submissionOrder(trace.pods, capacityMilli, options.arrivePercent, options.seed);
   const description = `openb, ${trace.nodes.length} nodes, ${capacityMilli / 1000} GPUs, ${order.length} pods, seed ${options.seed}`;
-  const workload: Workload = { ...openbCluster(trace, description), nextAtMs: () => Infinity, next: noArrival };
-  const simulation = new Simulation({ ...options, workload });
+  const workload: Workload = { ...openbCluster(trace, queues, description), nextAtMs: () => Infinity, next: noArrival };
+  const config = { ...options.config, actions: options.config.actions.filter((name) => name === 'allocate') };
+  const simulation = new Simulation({ ...options, config, workload });
   await options.onStart?.(simulation);
   const reading = new Reading(capacityMilli, readingPoints(options.arrivePercent));
   const batchJobs = options.batchJobs ?? BATCH_JOBS;
+  const nextQueue = drawQueues(queues, options.seed);
   for (let from = 0; from < order.length; from += batchJobs) {
     const batch = order.slice(from, from + batchJobs);
-    const arrivals = batch.map((pod, i) => openbArrival(pod, from + i, EPOCH_MS + (from + i) * ARRIVAL_GAP_MS, Infinity));
+    const arrivals = batch.map((pod, i) => openbArrival(pod, from + i, nextQueue(), EPOCH_MS + (from + i) * ARRIVAL_GAP_MS, Infinity));
     simulation.advance(EPOCH_MS + (from + batch.length - 1) * ARRIVAL_GAP_MS);
     for (const arrival of arrivals) simulation.submit(arrival);
     const bound = new Set((await simulation.cycle()).filter((d) => d.kind === 'bind').map((d) => d.podGroup));
@@ -159,29 +186,64 @@ class Reading {
   }
 }
 
-/**
- * The trace as it was recorded: pods arrive at their creation time and run for as long as they lived. Pods without both
- * times are left out. `times`: of the pods of the trace, in their order.
- */
-export function replayWorkload(trace: OpenbTrace, times: readonly OpenbTimes[]): Workload {
-  const lives = trace.pods
-    .map((pod, i) => ({ pod, createdS: times[i]?.createdS ?? Number.NaN, deletedS: times[i]?.deletedS ?? Number.NaN }))
-    .filter((life) => life.deletedS >= life.createdS)
-    .sort((a, b) => a.createdS - b.createdS);
+export interface FlowOptions {
+  readonly trace: OpenbTrace;
+  /** Of the pods of the trace, in their order. */
+  readonly lives: readonly OpenbLife[];
+  readonly queues: number;
+  readonly seed: number;
+}
+
+/** A pod of the trace and its life; those without both times have none. */
+interface Life {
+  readonly pod: OpenbPod;
+  readonly isBestEffort: boolean;
+  readonly createdS: number;
+  readonly livedS: number;
+}
+
+function livesOf({ trace, lives }: Pick<FlowOptions, 'trace' | 'lives'>): Life[] {
+  return trace.pods.flatMap((pod, i) => {
+    const { createdS = Number.NaN, deletedS = Number.NaN, isBestEffort = false } = lives[i] ?? {};
+    return deletedS >= createdS ? [{ pod, isBestEffort, createdS, livedS: Math.max(1, deletedS - createdS) }] : [];
+  });
+}
+
+/** The trace as it was recorded: pods arrive at their creation time and run for as long as they lived. */
+export function replayWorkload(options: FlowOptions): Workload {
+  const lives = livesOf(options).sort((a, b) => a.createdS - b.createdS);
   const firstS = lives[0]?.createdS ?? 0;
+  return flowOf(options, lives, (i) => EPOCH_MS + (lives[i]!.createdS - firstS) * 1000, 'openb as recorded');
+}
+
+/**
+ * Pods in the order of the benchmark's protocol, until their demand reaches `arrivePercent` of the capacity, spread evenly
+ * over `overMs`; each runs for as long as it lived. That is how the trace's pods contend in less than its five months.
+ */
+export function flowWorkload(options: FlowOptions & { readonly arrivePercent: number; readonly overMs: number }): Workload {
+  const { trace, arrivePercent, seed, overMs } = options;
+  const lifeOf = new Map(livesOf(options).map((life) => [life.pod, life]));
+  const order = submissionOrder([...lifeOf.keys()], totalGpuMilli(trace), arrivePercent, seed);
+  const lives = order.map((pod) => lifeOf.get(pod)!);
+  const gapMs = overMs / Math.max(1, lives.length);
+  return flowOf(options, lives, (i) => EPOCH_MS + Math.floor(i * gapMs), `openb at ${arrivePercent} % demand, seed ${seed}`);
+}
+
+/** Best-effort pods are of class `train`, all others of `build-preemptible`. */
+function flowOf({ trace, queues, seed }: FlowOptions, lives: readonly Life[], atMsOf: (index: number) => number, title: string): Workload {
+  const nextQueue = drawQueues(queues, seed);
   let index = 0;
-  const atMs = (): number => {
-    const life = lives[index];
-    return life === undefined ? Infinity : EPOCH_MS + (life.createdS - firstS) * 1000;
-  };
+  const nextAtMs = (): number => (index < lives.length ? atMsOf(index) : Infinity);
   const next = (): Arrival => {
     const life = lives[index];
     if (life === undefined) return noArrival();
-    const arrival = openbArrival(life.pod, index, atMs(), Math.max(1, life.deletedS - life.createdS) * 1000);
+    const arrival = openbArrival(life.pod, index, nextQueue(), atMsOf(index), life.livedS * 1000);
     index++;
-    return arrival;
+    const { podGroup } = arrival;
+    const priorityClassName = life.isBestEffort ? 'train' : 'build-preemptible';
+    return { ...arrival, podGroup: { ...podGroup, spec: { ...podGroup.spec, priorityClassName } } };
   };
   const gpus = totalGpuMilli(trace) / 1000;
-  const description = `openb as recorded, ${trace.nodes.length} nodes, ${gpus} GPUs, ${lives.length} pods`;
-  return { ...openbCluster(trace, description), nextAtMs: atMs, next };
+  const description = `${title}, ${trace.nodes.length} nodes, ${gpus} GPUs, ${lives.length} pods`;
+  return { ...openbCluster(trace, queues, description), nextAtMs, next };
 }

@@ -70,6 +70,7 @@ export class Recorder {
   pipelined = 0;
   lastReport: CycleReport | undefined;
   #lastView: SnapshotView | undefined;
+  #lastDecisions: readonly Decision[] = [];
   #waitingPods: readonly WaitingPod[] | undefined = [];
   #clockMs: number;
   #allocatedMilliMs = 0;
@@ -115,6 +116,7 @@ export class Recorder {
     this.#observeQueues(outcome.report, nowMs);
     this.lastReport = outcome.report;
     this.#lastView = view;
+    this.#lastDecisions = outcome.decisions;
     this.#waitingPods = undefined;
     return waitedMs;
   }
@@ -158,7 +160,7 @@ export class Recorder {
     if (this.pods.waiting === 0) return [];
     if (this.#waitingPods === undefined) {
       const view = this.#lastView;
-      this.#waitingPods = view === undefined || this.lastReport === undefined ? [] : listWaiting(view, this.lastReport);
+      this.#waitingPods = view === undefined || this.lastReport === undefined ? [] : listWaiting(view, this.lastReport, this.#lastDecisions);
     }
     return this.#waitingPods;
   }

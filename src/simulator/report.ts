@@ -1,4 +1,5 @@
 import type { Queue } from '../base/objects.ts';
+import type { AuditSummary } from './cycleAudit.ts';
 import { type LargestCycle, type PodCounts, type Recorder, share, type TimelinePoint } from './recorder.ts';
 import type { Percentiles } from './series.ts';
 import type { WaitingGroup } from './waiting.ts';
@@ -51,11 +52,19 @@ export interface SimulationReport {
   readonly cycles: { readonly count: number; readonly jobsAttempted: number; readonly pipelined: number };
   /** Placements that took more than a node has, found by the simulator's own books; always 0 unless the scheduler is wrong. */
   readonly overcommits: number;
+  /** What the auditor found, if every cycle was audited. */
+  readonly audit?: AuditSummary;
   readonly timing: ReportTiming;
 }
 
 /** The report of a run so far. */
-export function buildReport(recorder: Recorder, workload: Workload, wallMs: number, workers: number): SimulationReport {
+export function buildReport(
+  recorder: Recorder,
+  workload: Workload,
+  wallMs: number,
+  workers: number,
+  audit: AuditSummary | null = null,
+): SimulationReport {
   const { ledger, pods, cycleTimes } = recorder;
   const now = recorder.now();
   return {
@@ -76,6 +85,7 @@ export function buildReport(recorder: Recorder, workload: Workload, wallMs: numb
     queues: queueShares(recorder, workload.objects.queues ?? []),
     cycles: { count: recorder.cycles, jobsAttempted: recorder.jobsAttempted, pipelined: recorder.pipelined },
     overcommits: ledger.overcommits,
+    ...(audit === null ? {} : { audit }),
     timing: {
       wallMs,
       workers,

@@ -1,9 +1,11 @@
+import type { AuditSummary } from './cycleAudit.ts';
 import { share } from './recorder.ts';
 import type { QueueShare, SimulationReport } from './report.ts';
 import type { Percentiles } from './series.ts';
 
 const TIMELINE_ROWS = 12;
 const REASON_ROWS = 12;
+const FINDING_ROWS = 20;
 
 /** The report for people. */
 export function reportText(report: SimulationReport): string {
@@ -36,9 +38,17 @@ export function reportText(report: SimulationReport): string {
       [['cycle', timing.cycleMs], ...Object.entries(timing.phaseMs).map(([phase, p]): [string, Percentiles] => [`  ${phase}`, p])],
       milliseconds,
     )}\n${throughputText(report)}`,
+    ...(report.audit === undefined ? [] : [auditText(report.audit)]),
     ...(report.overcommits > 0 ? [`DEFECT: ${report.overcommits} placements took more than their node has`] : []),
   ];
   return `${sections.filter((s) => s !== '').join('\n\n')}\n`;
+}
+
+/** One line, and the first findings if there are any. */
+export function auditText({ cycles, decisions, findings, examples }: AuditSummary): string {
+  const head = `Audit     ${count(cycles)} cycles with ${count(decisions)} decisions: ${findings === 0 ? 'nothing is wrong' : `${count(findings)} findings`}`;
+  const rows = examples.slice(0, FINDING_ROWS).map((f) => `  ${duration(f.atMs)}  ${f.rule}: ${f.object}: ${f.message}`);
+  return [head, ...rows].join('\n');
 }
 
 function throughputText({ timing }: SimulationReport): string {

@@ -3,10 +3,11 @@ import type { SchedulerConfig } from '../base/config.ts';
 import type { Decision } from '../base/decisions.ts';
 import { formatProblem, KaiError, type ObjectProblem } from '../base/errors.ts';
 import type { Pod } from '../base/objects.ts';
-import type { SnapshotView } from '../base/snapshotView.ts';
+import type { SnapshotOptions, SnapshotView } from '../base/snapshotView.ts';
 import type { SnapshotWriter } from '../base/writerPort.ts';
 import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
 import { type ClusterChange, EmbeddedCluster } from './cluster.ts';
+import { CycleAudit } from './cycleAudit.ts';
 import { Recorder } from './recorder.ts';
 import { type Arrival, EPOCH_MS, type Workload } from './workload.ts';
 
@@ -18,6 +19,8 @@ export interface SimulationOptions {
   readonly config: SchedulerConfig;
   readonly runner: CycleRunner;
   readonly writer: SnapshotWriter;
+  /** Audits every cycle: the options with which `writer` makes snapshots. Absent = no audit. */
+  readonly audit?: SnapshotOptions;
   /** Called after each cycle; `waitedMs` of each bound pod. */
   readonly onCycle?: (result: CycleResult, waitedMs: readonly number[]) => void;
 }
@@ -36,6 +39,8 @@ export class Simulation {
   readonly cluster: EmbeddedCluster;
   readonly recorder: Recorder;
   readonly workload: Workload;
+  /** Null without an audit. */
+  readonly audit: CycleAudit | null;
   readonly #options: SimulationOptions;
   readonly #jobs = new Map<string, JobState>();
   /** Jobs whose last pod finished; removed once the clock stands still. */
@@ -47,6 +52,7 @@ export class Simulation {
 
   constructor(options: SimulationOptions) {
     this.#options = options;
+    this.audit = options.audit === undefined ? null : new CycleAudit(options.config, options.audit, EPOCH_MS);
     this.workload = options.workload;
     const runMs = (pod: Pod): number => this.#jobs.get(groupKeyOf(pod))?.runMs ?? Infinity;
     this.cluster = new EmbeddedCluster({ writer: options.writer, startMs: EPOCH_MS, kubelet: { runMs, isRecreated: () => true } });
@@ -102,6 +108,7 @@ export class Simulation {
     this.#isDirty = false;
     this.#lastCycleMs = nowMs;
     const result = await runner.run(view, config, nowMs);
+    this.audit?.check(this.cluster, result);
     const refused = new Set(this.cluster.applyDecisions(result.decisions));
     this.cluster.applyReport(result.report, view);
     const decisions = refused.size === 0 ? result.decisions : result.decisions.filter((d) => !refused.has(d));

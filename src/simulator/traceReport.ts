@@ -1,6 +1,7 @@
+import { type AuditSummary, sumAudits } from './cycleAudit.ts';
 import type { PublishedAllocation } from './openbFiles.ts';
 import { type OpenbRun, readingPoints } from './openbTrace.ts';
-import { count, duration, milliseconds, percent, table } from './reportText.ts';
+import { auditText, count, duration, milliseconds, percent, table } from './reportText.ts';
 
 export interface SeedResult {
   readonly seed: number;
@@ -11,6 +12,8 @@ export interface SeedResult {
   readonly allocatedShares: readonly number[];
   readonly fragmentationShare: number;
   readonly overcommits: number;
+  /** What the auditor found, if every cycle was audited. */
+  readonly audit?: AuditSummary;
 }
 
 export interface TraceReport {
@@ -33,7 +36,7 @@ export interface TraceReport {
 
 /** What one run contributes. */
 export function seedResult(seed: number, run: OpenbRun): SeedResult {
-  const { recorder } = run.simulation;
+  const { recorder, audit } = run.simulation;
   return {
     seed,
     submitted: run.submitted,
@@ -42,6 +45,7 @@ export function seedResult(seed: number, run: OpenbRun): SeedResult {
     allocatedShares: run.allocatedShares,
     fragmentationShare: recorder.now().fragmentationShare,
     overcommits: recorder.ledger.overcommits,
+    ...(audit === null ? {} : { audit: audit.summary() }),
   };
 }
 
@@ -80,6 +84,7 @@ export function traceReportText(report: TraceReport): string {
   const published = Object.entries(report.published).sort(([, a], [, b]) => (b[last] ?? 0) - (a[last] ?? 0));
   const overcommits = report.seeds.reduce((sum, s) => sum + s.overcommits, 0);
   const { timing } = report;
+  const audits = report.seeds.flatMap((s) => s.audit ?? []);
   const sections = [
     report.workload,
     table(
@@ -105,6 +110,7 @@ export function traceReportText(report: TraceReport): string {
     ),
     `${duration(timing.wallMs)}, workers ${timing.workers}, ${count(Math.round(timing.podsPerSecond))} pods bound per second of cycle time; ` +
       `cycle of up to 256 jobs: median ${milliseconds(timing.cycleP50Ms)}, longest ${milliseconds(timing.cycleMaxMs)}`,
+    ...(audits.length > 0 ? [auditText(sumAudits(audits))] : []),
     ...(overcommits > 0 ? [`DEFECT: ${overcommits} placements took more than their node has`] : []),
   ];
   return `${sections.join('\n\n')}\n`;

@@ -1,4 +1,4 @@
-import type { CycleReport } from '../base/decisions.ts';
+import type { CycleReport, Decision } from '../base/decisions.ts';
 import { NO_ROW } from '../base/rows.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 
@@ -14,8 +14,13 @@ export interface WaitingPod {
   readonly head: string;
 }
 
-/** Pods that the cycle reports as waiting, oldest first, then by name. Rows are those of `view`. */
-export function listWaiting(view: SnapshotView, report: CycleReport): WaitingPod[] {
+const PROMISED = 'Gets its place once others have left it';
+
+/**
+ * Pods that the cycle reports as waiting, and those that it promised a place, oldest first, then by name. Rows are those of
+ * `view`.
+ */
+export function listWaiting(view: SnapshotView, report: CycleReport, decisions: readonly Decision[]): WaitingPod[] {
   const { pods, podGroups, texts } = view;
   const waiting: WaitingPod[] = [];
   const heads = new Map<string, string>();
@@ -35,6 +40,12 @@ export function listWaiting(view: SnapshotView, report: CycleReport): WaitingPod
       const pod = texts.get(pods.keyText[podRow] ?? NO_ROW);
       waiting.push({ pod, podGroup, queue, createdMs: pods.createdMs[podRow] ?? 0, message, head: jobHead });
     }
+  }
+  for (const { kind, podRow, podGroupRow, pod, podGroup, node } of decisions) {
+    // A pod that moves waits from when its successor is there.
+    if (kind !== 'pipeline' || pods.nodeText[podRow] !== NO_ROW) continue;
+    const queue = texts.get(podGroups.queueText[podGroupRow] ?? NO_ROW);
+    waiting.push({ pod, podGroup, queue, createdMs: pods.createdMs[podRow] ?? 0, message: `${PROMISED}: node ${node}`, head: PROMISED });
   }
   return waiting.sort((a, b) => a.createdMs - b.createdMs || (a.pod < b.pod ? -1 : 1));
 }

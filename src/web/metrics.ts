@@ -25,8 +25,9 @@ export interface SchedulerMetrics {
 /**
  * Scheduler metrics under upstream's names (spec 08 section 7.1), all with `prefix` ("kai_"), in a registry of their own.
  * One more than upstream: the histogram `cycle_duration_seconds{phase}`, with phase "all" for the whole cycle.
+ * `displayNameOf`: `spec.displayName` of a queue, '' without one.
  */
-export function createSchedulerMetrics(prefix = 'kai_'): SchedulerMetrics {
+export function createSchedulerMetrics(prefix = 'kai_', displayNameOf: (queue: string) => string = () => ''): SchedulerMetrics {
   const registry = new Registry();
   const registers = [registry];
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
@@ -73,7 +74,8 @@ export function createSchedulerMetrics(prefix = 'kai_'): SchedulerMetrics {
     waiting.set(report.jobs.filter((j) => j.state === 'unschedulable' || j.state === 'notReady').length);
     for (const g of [fairCpu, fairMemory, fairGpu]) g.reset();
     for (const q of report.queues) {
-      const labels = { queue_name: q.queue, queue_metadata_name: q.queue, queue_display_name: '' };
+      const displayName = displayNameOf(q.queue);
+      const labels = { queue_name: displayName || q.queue, queue_metadata_name: q.queue, queue_display_name: displayName };
       fairCpu.set(labels, q.fairShareMilliCpu / 1000);
       fairMemory.set(labels, q.fairShareMemoryBytes / 1e9);
       fairGpu.set(labels, q.fairShareGpu);

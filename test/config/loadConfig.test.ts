@@ -183,3 +183,35 @@ describe('parameters', () => {
 test('actions of the command line win over the file', () => {
   expect(loadConfig({ file: 'actions: reclaim', actions: ['allocate'] }).config.actions).toEqual(['allocate']);
 });
+
+describe('safeEviction', () => {
+  test('absent or without anything switched on it is not there', () => {
+    for (const safeEviction of [undefined, null, {}, { requireCommittedPlace: false, maxEvictionsPerWorkloadPerHour: null }]) {
+      expect(loadConfig({ file: { safeEviction } }).config).toEqual(loadConfig({}).config);
+    }
+  });
+
+  test('is filled, with keys in any case', () => {
+    expect(
+      loadConfig({ file: 'SafeEviction: {respectpoddisruptionbudgets: true, maxEvictionsPerWorkloadPerHour: 3}' }).config.safeEviction,
+    ).toEqual({
+      respectPodDisruptionBudgets: true,
+      requireCommittedPlace: false,
+      maxEvictionsPerWorkloadPerHour: 3,
+    });
+  });
+
+  test('tells all that is wrong at once', () => {
+    const safeEviction = { respectPodDisruptionBudgets: 'yes', maxEvictionsPerWorkloadPerHour: 0, requireCommitedPlace: true };
+    expect(() => loadConfig({ file: { safeEviction } })).toThrow(
+      expect.objectContaining({
+        code: 'BAD_CONFIG',
+        message:
+          'configuration: safeEviction.requireCommitedPlace: there is no such key; the keys are respectPodDisruptionBudgets, ' +
+          'requireCommittedPlace, maxEvictionsPerWorkloadPerHour; safeEviction.respectPodDisruptionBudgets: expected true or false, ' +
+          'found "yes"; safeEviction.maxEvictionsPerWorkloadPerHour: expected a whole number of at least 1, found 0; leave it out for no limit',
+      }),
+    );
+    expect(() => loadConfig({ file: 'safeEviction: true' })).toThrow('safeEviction: expected an object, found true');
+  });
+});

@@ -75,7 +75,7 @@ describe('a case of several cycles', () => {
     expect(result.quietChanges).toEqual(['cycle 5: test evict ns/j-0 n1']);
   });
 
-  it('runs one period apart with the actions that exist, and lets leaving pods go for good', async () => {
+  it('runs one period apart with the configured actions, and lets leaving pods go for good', async () => {
     const seen: string[] = [];
     const watch: Turn = (_view, config, nowMs) => {
       seen.push(`${nowMs - base.nowMs} ${config.actions.join(',')}`);
@@ -83,7 +83,7 @@ describe('a case of several cycles', () => {
     };
     const config = { actions: 'allocate, reclaim' };
     const result = await runCase({ ...base, cycles: 2, quiet: 0, input: { ...base.input, config } }, scripted([watch, watch]));
-    expect(seen).toEqual(['0 allocate', '1000 allocate']);
+    expect(seen).toEqual(['0 allocate,reclaim', '1000 allocate,reclaim']);
     expect([...result.pods.keys()]).toEqual(['ns/j-0']);
   });
 

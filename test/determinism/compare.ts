@@ -1,4 +1,5 @@
 // Runs one cycle on objects and writes down everything that was decided and said, so that two runs can be compared as text.
+import { createAuditor, formatFinding } from '../../src/audit/audit.ts';
 import type { SchedulerConfig } from '../../src/base/config.ts';
 import type { Decision } from '../../src/base/decisions.ts';
 import { type ClusterObjects, LIST_NAMES } from '../../src/base/objects.ts';
@@ -7,10 +8,10 @@ import { loadConfig } from '../../src/config/loadConfig.ts';
 import { type CycleResult, type CycleRunner, createCycleRunner } from '../../src/runner/cycleRunner.ts';
 import { createSnapshotWriter } from '../../src/snapshot/writer.ts';
 import { seededRandom, shuffled } from '../support/draw.ts';
-import { auditDecisions } from '../support/ledger.ts';
 import { CLUSTER_NOW_MS } from '../support/randomCluster.ts';
 
-const ALLOCATE: SchedulerConfig = loadConfig({ actions: ['allocate'] }).config;
+/** All actions, as without a configuration file. */
+const CONFIG: SchedulerConfig = loadConfig({}).config;
 
 export function snapshotOf(objects: ClusterObjects): SnapshotView {
   const writer = createSnapshotWriter(DEFAULT_SNAPSHOT_OPTIONS);
@@ -56,6 +57,7 @@ function firstDifference(a: string, b: string): string {
 /** Runners for the given numbers of workers, shared by many clusters. Every search is handed over, however small. */
 export class Comparison {
   readonly #runners: readonly CycleRunner[];
+  readonly #audit = createAuditor();
 
   constructor(workers: readonly number[]) {
     this.#runners = workers.map((count) => createCycleRunner({ workers: count, searchHandoverMs: 0 }));
@@ -63,7 +65,7 @@ export class Comparison {
 
   /** The first runner's result. */
   run(view: SnapshotView, nowMs: number): Promise<CycleResult> {
-    return this.#runners[0]!.run(view, ALLOCATE, nowMs);
+    return this.#runners[0]!.run(view, CONFIG, nowMs);
   }
 
   /** What differs between the runners, or is wrong with the decisions, and how many there were. */
@@ -73,12 +75,13 @@ export class Comparison {
     let expected: string | undefined;
     let decisions = 0;
     for (const runner of this.#runners) {
-      const result = await runner.run(view, ALLOCATE, nowMs);
+      const result = await runner.run(view, CONFIG, nowMs);
       const text = exactText(result);
       if (expected === undefined) {
         expected = text;
         decisions = result.decisions.length;
-        problems.push(...auditDecisions(objects, result.decisions, nowMs));
+        const findings = this.#audit({ objects, config: CONFIG, nowMs, decisions: result.decisions, report: result.report });
+        problems.push(...findings.map(formatFinding));
       } else if (text !== expected) {
         problems.push(`${runner.workers} workers decide otherwise than ${this.#runners[0]!.workers}: ${firstDifference(expected, text)}`);
       }

@@ -70,8 +70,7 @@ describe('the first binding constraint', () => {
     expect(waitingOf(objects, 'gates')).toMatchObject({ constraint: { kind: 'gated' }, pods: { gated: 1, pending: 0 } });
     expect(waitingOf(objects, 'gang')).toMatchObject({ constraint: { kind: 'notReady' }, remedies: ['2 more pods of the pod group'] });
     expect(waitingOf(objects, 'parts').remedies).toEqual(['1 more pods of sub-group y']);
-    // Pods of a malformed tree belong to no sub-group: nothing of it counts as waiting.
-    expect(explain(objects).waiting.map((w) => w.podGroup)).not.toContain('ns/tree');
+    expect(waitingOf(objects, 'tree')).toMatchObject({ constraint: { kind: 'badTree' }, pods: { pending: 1 } });
   });
 
   test('the limit at any level, the quota of non-preemptible jobs', () => {

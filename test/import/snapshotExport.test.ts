@@ -144,3 +144,33 @@ test('an object that cannot be written rejects instead of ending the zip early',
   const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
   await expect(writeSnapshotZip(exportOf(objects), sink)).rejects.toThrow(/BigInt/);
 });
+
+test('what upstream does not have is there only when it is used, and reads back', () => {
+  const bare = snapshotDocument(exportOf(emptyObjects())) as { readonly config: object; readonly rawObjects: object };
+  expect([...Object.keys(bare.config), ...Object.keys(bare.rawObjects)].filter((key) => /safeEviction|podDisruption/i.test(key))).toEqual(
+    [],
+  );
+  const safeEviction = { respectPodDisruptionBudgets: true, requireCommittedPlace: false, maxEvictionsPerWorkloadPerHour: 2 };
+  const safe = loadConfig({ file: { safeEviction } }).config;
+  const budget = { metadata: { name: 'b', namespace: 'ns' }, spec: { selector: {} }, status: { disruptionsAllowed: 1 } };
+  const read = parseSnapshotDocument(
+    snapshotDocument(exportOf({ ...emptyObjects(), podDisruptionBudgets: [budget] }, { config: safe })),
+    'file',
+  );
+  expect(read.objects.podDisruptionBudgets).toEqual([budget]);
+  expect(loadConfig({ file: read.config }).config.safeEviction).toEqual(safeEviction);
+});
+
+test('a budget from a manifest; wrong fields are reported', () => {
+  const rawObjects = {
+    podDisruptionBudgets: [
+      { metadata: { name: 'b' }, spec: { selector: { matchLabels: { a: 1 } } }, status: { disruptionsAllowed: 'many' } },
+    ],
+  };
+  const { objects, problems } = parseSnapshotDocument({ rawObjects }, 'file');
+  expect(objects.podDisruptionBudgets).toMatchObject([{ metadata: { name: 'b', namespace: 'default' } }]);
+  expect(problems.map(({ object, field }) => `${object} ${field}`)).toEqual([
+    'PodDisruptionBudget default/b spec.selector.matchLabels["a"]',
+    'PodDisruptionBudget default/b status.disruptionsAllowed',
+  ]);
+});

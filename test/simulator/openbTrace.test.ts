@@ -2,16 +2,18 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createCycleRunner } from '../../src/runner/cycleRunner.ts';
-import { readOpenbTimes, readPublished } from '../../src/simulator/openbFiles.ts';
-import { readingPoints, replayWorkload, runOpenb, submissionOrder } from '../../src/simulator/openbTrace.ts';
+import { type CycleRunner, createCycleRunner } from '../../src/runner/cycleRunner.ts';
+import { readOpenbLives, readPublished } from '../../src/simulator/openbFiles.ts';
+import { flowWorkload, readingPoints, replayWorkload, runOpenb, submissionOrder } from '../../src/simulator/openbTrace.ts';
 import { createRandom } from '../../src/simulator/random.ts';
+import { buildReport } from '../../src/simulator/report.ts';
+import { reportText } from '../../src/simulator/reportText.ts';
 import { Simulation } from '../../src/simulator/simulation.ts';
 import { buildTraceReport, seedResult, traceReportText } from '../../src/simulator/traceReport.ts';
 import { EPOCH_MS } from '../../src/simulator/workload.ts';
 import type { OpenbPod, OpenbTrace } from '../../src/snapshot/import/openb.ts';
 import { firstFitRunner } from './firstFitRunner.ts';
-import { CONFIG, newWriter } from './setUp.ts';
+import { CONFIG, newWriter, SNAPSHOT_OPTIONS } from './setUp.ts';
 
 const pod = (gpuCount: number, gpuMilli: number, i = 0): OpenbPod => {
   return { name: `p${i}`, milliCpu: 1000, memoryMib: 1024, gpuCount, gpuMilli, gpuModels: [] };
@@ -124,12 +126,12 @@ describe('replay', () => {
       pods: [pod(1, 1000, 0), pod(1, 1000, 1), pod(1, 1000, 2)],
     };
     // The second by file comes first; the third has no end and is left out.
-    const times = [
-      { createdS: 500, deletedS: 600 },
-      { createdS: 100, deletedS: 200 },
-      { createdS: 700, deletedS: Number.NaN },
+    const lives = [
+      { createdS: 500, deletedS: 600, isBestEffort: true },
+      { createdS: 100, deletedS: 200, isBestEffort: false },
+      { createdS: 700, deletedS: Number.NaN, isBestEffort: false },
     ];
-    const workload = replayWorkload(trace, times);
+    const workload = replayWorkload({ trace, lives, queues: 1, seed: 0 });
     const simulation = new Simulation({ workload, config: CONFIG, runner: firstFitRunner(), writer: newWriter() });
     await simulation.run(Infinity, async () => true);
     expect(simulation.recorder.pods).toMatchObject({ submitted: 2, bound: 2, finished: 2, waiting: 0 });
@@ -137,13 +139,50 @@ describe('replay', () => {
     expect(simulation.cluster.nowMs).toBe(EPOCH_MS + 400_000 + 2000 + 100_000);
   });
 
+  test('drawn pods contend: queues above their quota give way, and the auditor looks at every cycle', async () => {
+    const trace = smallTrace(6, 60);
+    const lives = trace.pods.map((_, i) => ({ createdS: 0, deletedS: 600 + 60 * i, isBestEffort: i % 2 === 0 }));
+    const workload = flowWorkload({ trace, lives, queues: 4, seed: 7, arrivePercent: 600, overMs: 3_600_000 });
+    expect(workload.objects.queues?.map((q) => q.metadata.name)).toEqual(['openb-1', 'openb-2', 'openb-3', 'openb-4']);
+    const runner = createCycleRunner({ workers: 0 });
+    const simulation = new Simulation({ workload, config: CONFIG, runner, writer: newWriter(), audit: SNAPSHOT_OPTIONS });
+    await simulation.run(EPOCH_MS + 3_600_000, async () => true);
+    await runner.close();
+    const report = buildReport(simulation.recorder, workload, 0, 0, simulation.audit?.summary());
+    expect(report.pods.evicted).toBeGreaterThan(0);
+    expect(report.queues.filter((q) => q.meanAllocatedGpu > 0.5)).toHaveLength(4);
+    expect(report.audit).toMatchObject({ cycles: report.cycles.count, findings: 0, examples: [] });
+    expect(report.audit?.decisions).toBeGreaterThan(report.pods.bound);
+    expect(reportText(report)).toMatch(/^Audit {5}\S+ cycles with \S+ decisions: nothing is wrong$/m);
+  });
+
+  test('a scheduler that promises too much is found out', async () => {
+    const trace = smallTrace(1, 20);
+    const lives = trace.pods.map(() => ({ createdS: 0, deletedS: 600, isBestEffort: true }));
+    const workload = flowWorkload({ trace, lives, queues: 1, seed: 7, arrivePercent: 500, overMs: 60_000 });
+    const inner = createCycleRunner({ workers: 0 });
+    const runner: CycleRunner = {
+      ...inner,
+      run: async (...args) => {
+        const result = await inner.run(...args);
+        return { ...result, decisions: result.decisions.map((d) => ({ ...d, gpuPortion: '0.01' })) };
+      },
+    };
+    const simulation = new Simulation({ workload, config: CONFIG, runner, writer: newWriter(), audit: SNAPSHOT_OPTIONS });
+    await simulation.run(EPOCH_MS + 60_000, async () => true);
+    await inner.close();
+    const summary = simulation.audit!.summary();
+    expect(summary.findings).toBeGreaterThan(0);
+    expect(summary.examples[0]).toMatchObject({ rule: 'wrong-grant' });
+  });
+
   test('files beside the trace', () => {
     const folder = mkdtempSync(join(tmpdir(), 'openb-'));
     const podFile = join(folder, 'pods.csv');
-    writeFileSync(podFile, 'name,cpu_milli,creation_time,deletion_time\na,1,5,9\nb,1,7,\n');
-    expect(readOpenbTimes(podFile)).toEqual([
-      { createdS: 5, deletedS: 9 },
-      { createdS: 7, deletedS: Number.NaN },
+    writeFileSync(podFile, 'name,cpu_milli,qos,creation_time,deletion_time\na,1,LS,5,9\nb,1,BE,7,\n');
+    expect(readOpenbLives(podFile)).toEqual([
+      { createdS: 5, deletedS: 9, isBestEffort: false },
+      { createdS: 7, deletedS: Number.NaN, isBestEffort: true },
     ]);
     expect(readPublished(podFile)).toBeUndefined();
     writeFileSync(join(folder, 'published-allocation.json'), '{"pods":{"FGD":{"90":90.5}}}');
@@ -151,6 +190,6 @@ describe('replay', () => {
     writeFileSync(join(folder, 'published-allocation.json'), '{');
     expect(() => readPublished(podFile)).toThrow(/published-allocation.json: not JSON/);
     writeFileSync(podFile, 'name,cpu_milli\na,1\n');
-    expect(() => readOpenbTimes(podFile)).toThrow(/no creation_time and deletion_time/);
+    expect(() => readOpenbLives(podFile)).toThrow(/no creation_time and deletion_time/);
   });
 });

@@ -6,6 +6,8 @@ import { createSnapshotWriter } from '../../src/snapshot/writer.ts';
 /** The default configuration with the actions that the engine has. */
 export const CONFIG = loadConfig({ actions: EXISTING_ACTIONS }).config;
 
+export const SNAPSHOT_OPTIONS = snapshotOptionsFrom(CONFIG.params, { isDraServed: false, isNodeTopologyServed: false });
+
 export function newWriter(): ReturnType<typeof createSnapshotWriter> {
-  return createSnapshotWriter(snapshotOptionsFrom(CONFIG.params, { isDraServed: false, isNodeTopologyServed: false }));
+  return createSnapshotWriter(SNAPSHOT_OPTIONS);
 }

@@ -40,6 +40,13 @@ describe('kai simulate: plan', () => {
       simulatedLimitMs: Infinity,
     });
     expect(planSimulation({ ...COMMON, ...FILES, departures: true })).toMatchObject({ kind: 'replay', simulatedLimitMs: Infinity });
+    expect(planSimulation({ ...COMMON, ...FILES, departures: true, arrive: 800, queues: 4, audit: true })).toMatchObject({
+      kind: 'flow',
+      simulatedLimitMs: 7_200_000,
+      arrivePercent: 800,
+      queues: 4,
+      isAudited: true,
+    });
   });
 
   test.each([
@@ -47,7 +54,8 @@ describe('kai simulate: plan', () => {
     [{ nodeFile: 'n.csv' }, /go with --trace/],
     [{ arrive: 100 }, /--arrive goes with/],
     [{ departures: true }, /--departures goes with/],
-    [{ ...FILES, departures: true, arrive: 100 }, /as recorded/],
+    [{ queues: 4 }, /--queues goes with/],
+    [{ ...FILES, departures: true, arrive: 100, duration: 5 }, /needs --hours/],
     [{ ...FILES, departures: true, seed: 1 }, /no effect/],
     [{ ...FILES, nodes: 5 }, /--nodes does not go/],
     [{ ...FILES, hours: 5 }, /--hours does not go/],

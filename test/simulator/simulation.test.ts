@@ -92,9 +92,10 @@ describe('simulation', () => {
       const simulation = simulate(workload, makeRunner());
       await simulation.run(EPOCH_MS + 3_600_000, always);
       const { timing: _, ...report } = buildReport(simulation.recorder, workload, Math.random(), 0);
-      const { submitted, bound, running, finished, waiting } = report.pods;
+      const { submitted, bound, running, finished, waiting, evicted } = report.pods;
+      const leaving = simulation.cluster.list('pods').filter((p) => p.metadata.deletionTimestamp !== undefined).length;
       expect(submitted).toBe(running + finished + waiting);
-      expect(bound).toBe(running + finished);
+      expect(bound).toBe(running + finished + evicted - leaving);
       expect(bound).toBeGreaterThan(100);
       expect(report.waiting.reduce((sum, g) => sum + g.pods, 0)).toBe(waiting);
       expect(report.overcommits).toBe(0);

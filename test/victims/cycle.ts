@@ -1,4 +1,5 @@
 // One cycle on objects, with the commits apart; and what a plain reading of the objects says of budgets and past evictions.
+import type { AuditDecision } from '../../src/audit/audit.ts';
 import type { SafeEvictionConfig, SchedulerConfig } from '../../src/base/config.ts';
 import type { CycleReport, RawDecision } from '../../src/base/decisions.ts';
 import type { ClusterObjects, OtherObject, Pod } from '../../src/base/objects.ts';
@@ -9,13 +10,8 @@ import { INLINE_PORT } from '../../src/engine/parallel.ts';
 import { snapshotOf } from '../determinism/compare.ts';
 import { keyOf } from '../support/podStates.ts';
 
-export interface Told {
-  readonly kind: string;
-  readonly action: string;
-  readonly pod: string;
-  readonly podGroup: string;
-  readonly node: string;
-}
+/** A decision by names. */
+export type Told = AuditDecision;
 
 export interface Cycle {
   /** Decisions of each committed job. */
@@ -33,8 +29,7 @@ export function cycleOf(objects: ClusterObjects, config: SchedulerConfig, nowMs:
   const commits: Told[][] = [];
   const text = (row: number): string => (row < 0 ? '' : view.texts.get(row));
   const told = (d: RawDecision): Told => ({
-    kind: d.kind,
-    action: d.action,
+    ...d,
     pod: text(view.pods.keyText[d.podRow]!),
     podGroup: text(view.podGroups.keyText[d.podGroupRow]!),
     node: d.nodeRow < 0 ? '' : text(view.nodes.nameText[d.nodeRow]!),

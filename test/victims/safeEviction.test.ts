@@ -1,9 +1,9 @@
 // Worked examples of docs/safe-eviction.md.
 import { describe, expect, test } from 'vitest';
 import type { ClusterObjects, Pod } from '../../src/base/objects.ts';
-import { group, node, NOW_MS, pod, queue } from '../audit/scenarios.ts';
+import { group, NOW_MS, node, pod, queue } from '../audit/scenarios.ts';
 import { emptyObjects } from '../support/randomCluster.ts';
-import { budget, type BudgetSpec, configWith, cycleOf, lines } from './cycle.ts';
+import { type BudgetSpec, budget, configWith, cycleOf, lines } from './cycle.ts';
 
 const PDB = configWith({ respectPodDisruptionBudgets: true });
 const PLACE = configWith({ requireCommittedPlace: true });
@@ -33,7 +33,10 @@ function serving(gpus: number, budgets: readonly ReturnType<typeof pdb>[], ready
   });
 }
 const evicted = (objects: ClusterObjects, config = PDB, nowMs = NOW_MS): string[] =>
-  cycleOf(objects, config, nowMs).commits.flat().filter((d) => d.kind === 'evict').map((d) => d.pod);
+  cycleOf(objects, config, nowMs)
+    .commits.flat()
+    .filter((d) => d.kind === 'evict')
+    .map((d) => d.pod);
 
 describe('budgets', () => {
   test.each<[string, number, readonly ReturnType<typeof pdb>[], number]>([
@@ -44,8 +47,18 @@ describe('budgets', () => {
     ['guard nothing with a null selector', 1, [pdb({ disruptionsAllowed: 0 }, { selector: null })], 1],
     ['guard their namespace with an empty selector', 1, [pdb({ disruptionsAllowed: 0 }, { selector: {} })], 0],
     ['guard no other namespace', 1, [pdb({ disruptionsAllowed: 0 }, { selector: {}, namespace: 'other' })], 1],
-    ['select by expressions', 1, [pdb({ disruptionsAllowed: 0 }, { selector: { matchExpressions: [{ key: 'app', operator: 'In', values: ['web'] }] } })], 0],
-    ['do not select by expressions', 1, [pdb({ disruptionsAllowed: 0 }, { selector: { matchExpressions: [{ key: 'app', operator: 'DoesNotExist' }] } })], 1],
+    [
+      'select by expressions',
+      1,
+      [pdb({ disruptionsAllowed: 0 }, { selector: { matchExpressions: [{ key: 'app', operator: 'In', values: ['web'] }] } })],
+      0,
+    ],
+    [
+      'do not select by expressions',
+      1,
+      [pdb({ disruptionsAllowed: 0 }, { selector: { matchExpressions: [{ key: 'app', operator: 'DoesNotExist' }] } })],
+      1,
+    ],
     ['allow nothing while their status is out of date', 1, [pdb({ disruptionsAllowed: 2, observedGeneration: 1 }, { generation: 2 })], 0],
     ['do not trust a status that counts pods which are gone', 2, [pdb({ disruptionsAllowed: 2, currentHealthy: 4, desiredHealthy: 2 })], 0],
     ['let pods go that the eviction API gave up', 1, [pdb({ disruptionsAllowed: 0, disruptedPods: { l2: '2026-01-01T11:59:59Z' } })], 1],
@@ -61,6 +74,13 @@ describe('budgets', () => {
   ])('unready pods: %s', (_, policy, desiredHealthy, count) => {
     const status = { disruptionsAllowed: 0, currentHealthy: 2, desiredHealthy };
     expect(evicted(serving(1, [pdb(status, { policy })], [true, true, false]))).toEqual(count === 0 ? [] : ['ns/l2']);
+  });
+
+  test('a refusal is told', () => {
+    const texts = (config: typeof PDB) =>
+      cycleOf(serving(1, [pdb({ disruptionsAllowed: 0 })]), config, NOW_MS).report.jobs.map((job) => job.message);
+    expect(texts(PDB).join()).toContain('Candidates for eviction are protected by PodDisruptionBudgets');
+    expect(texts(configWith({}, { actions: 'allocate' })).join()).not.toContain('protected');
   });
 
   test('another pod of the job goes where the last may not', () => {
@@ -83,6 +103,39 @@ describe('budgets', () => {
     expect(evicted({ ...objects, podGroups, pods: [...objects.pods, pod('h2', 'higher', 1)] })).toHaveLength(1);
   });
 
+  test('are shared by the queues of a namespace within one search', () => {
+    const objects = cluster({
+      nodes: [node('n1', 1), node('n2', 1)],
+      queues: [queue('mine', '', { quota: 2 }), queue('a', '', { quota: 0 }), queue('b', '', { quota: 0 })],
+      podGroups: [group('ja', 'a'), group('jb', 'b'), group('want', 'mine', { minMember: 2 })],
+      pods: [labelled(pod('pa', 'ja', 1, 'n1'), WEB), labelled(pod('pb', 'jb', 1, 'n2'), WEB), pod('w0', 'want', 1), pod('w1', 'want', 1)],
+    });
+    expect(evicted({ ...objects, podDisruptionBudgets: [pdb({ disruptionsAllowed: 2 })] })).toHaveLength(2);
+    expect(evicted({ ...objects, podDisruptionBudgets: [pdb({ disruptionsAllowed: 1 })] })).toEqual([]);
+  });
+
+  test('are kept for nodes that a gang can use', () => {
+    const nodes = ['n1', 'n2', 'n3', 'n4'].map((name, i) => {
+      const n = node(name, 1);
+      return { ...n, metadata: { ...n.metadata, labels: { ...n.metadata.labels, pool: i < 2 ? 'x' : 'y' } } };
+    });
+    const wants = ['h0', 'h1'].map((name) => ({
+      ...pod(name, 'high', 1),
+      spec: { ...pod(name, 'high', 1).spec, nodeSelector: { pool: 'x' } },
+    }));
+    const objects = cluster({
+      nodes,
+      queues: [queue('team', '', { quota: 4 })],
+      podGroups: [
+        group('low', 'team', { minMember: 0, priorityClassName: 'p50' }),
+        group('high', 'team', { minMember: 2, priorityClassName: 'p75' }),
+      ],
+      pods: [...nodes.map((n, i) => labelled(pod(`l${i}`, 'low', 1, n.metadata.name), WEB)), ...wants],
+      podDisruptionBudgets: [pdb({ disruptionsAllowed: 2 })],
+    });
+    expect(evicted(objects).sort()).toEqual(['ns/l0', 'ns/l1']);
+  });
+
   test('are not spent on nodes that cannot help, nor on those that do not', () => {
     // Three surplus pods on three nodes; only n1 suits, and it is the last to be asked.
     const nodes = [node('n1', 1), node('n2', 1), node('n3', 1)];
@@ -95,8 +148,13 @@ describe('budgets', () => {
     const podGroups = objects.podGroups.map((g) => (g.metadata.name === 'low' ? { ...g, spec: { ...g.spec, minMember: 0 } } : g));
     expect(evicted({ ...objects, podGroups, nodes, pods: [...low, wants({ zone: 'n1' })] })).toEqual(['ns/l0']);
     // Nodes that only lack CPU are open, but do not help.
-    const busy = nodes.map((n, i) => (i === 0 ? n : { ...n, status: { ...n.status, allocatable: { ...n.status?.allocatable, cpu: '1' } } }));
-    const big = { ...pod('h', 'high', 1), spec: { ...pod('h', 'high', 1).spec, containers: [{ name: 'm', resources: { requests: { cpu: '4', 'nvidia.com/gpu': '1' } } }] } };
+    const busy = nodes.map((n, i) =>
+      i === 0 ? n : { ...n, status: { ...n.status, allocatable: { ...n.status?.allocatable, cpu: '1' } } },
+    );
+    const big = {
+      ...pod('h', 'high', 1),
+      spec: { ...pod('h', 'high', 1).spec, containers: [{ name: 'm', resources: { requests: { cpu: '4', 'nvidia.com/gpu': '1' } } }] },
+    };
     expect(evicted({ ...objects, podGroups, nodes: busy, pods: [...low, big] })).toEqual(['ns/l0']);
   });
 });
@@ -105,7 +163,10 @@ describe('a limit per workload and hour', () => {
   const aged = (annotation: string | undefined): ClusterObjects => {
     const objects = serving(1, []);
     const annotations: Record<string, string> = annotation === undefined ? {} : { 'kai.scheduler/recent-eviction-timestamps': annotation };
-    return { ...objects, podGroups: objects.podGroups.map((g) => (g.metadata.name === 'low' ? { ...g, metadata: { ...g.metadata, annotations } } : g)) };
+    return {
+      ...objects,
+      podGroups: objects.podGroups.map((g) => (g.metadata.name === 'low' ? { ...g, metadata: { ...g.metadata, annotations } } : g)),
+    };
   };
   test.each<[string | undefined, number, readonly number[]]>([
     [undefined, 1, [NOW_MS]],
@@ -145,7 +206,10 @@ describe('a committed place', () => {
     cluster({
       nodes: [node('n1', 2)],
       queues: [queue('team', '', { quota: 2 })],
-      podGroups: [group('gang', 'team', { minMember: 3 }, { 'kai.scheduler/stale-podgroup-timestamp': '2026-01-01T11:00:00Z' }), group('wait', 'team', { priorityClassName: 'p50' })],
+      podGroups: [
+        group('gang', 'team', { minMember: 3 }, { 'kai.scheduler/stale-podgroup-timestamp': '2026-01-01T11:00:00Z' }),
+        group('wait', 'team', { priorityClassName: 'p50' }),
+      ],
       pods: [pod('g0', 'gang', 1, 'n1'), pod('g1', 'gang', 1, 'n1'), ...(gpus > 0 ? [pod('w', 'wait', gpus)] : [])],
     });
   test('a stale gang goes only for somebody who gets its place', () => {
@@ -171,7 +235,10 @@ describe('a committed place', () => {
       nodes: [node('n1', 1), node('n2', 1)],
       queues: [
         queue('a', '', { quota: 0 }),
-        { ...queue('b', '', { quota: theirs.quota ?? 0 }), spec: { ...queue('b', '', { quota: theirs.quota ?? 0 }).spec, priority: theirs.priority ?? 100 } },
+        {
+          ...queue('b', '', { quota: theirs.quota ?? 0 }),
+          spec: { ...queue('b', '', { quota: theirs.quota ?? 0 }).spec, priority: theirs.priority ?? 100 },
+        },
       ],
       podGroups: [group('old', 'a'), group('run', 'a'), group('mine', 'a'), group('theirs', 'b')],
       pods: [
@@ -195,7 +262,7 @@ describe('a committed place', () => {
     expect(lines(cycleOf(kept(true, { priority: 200 }), on, NOW_MS))).toEqual(['pipeline ns/t n1']);
     expect(lines(cycleOf(kept(true, { priority: 50 }), on, NOW_MS))).toEqual(['pipeline ns/m n1']);
   });
-  test('that is lost is nobody\'s: the job competes like any other, and is told as ever', () => {
+  test("that is lost is nobody's: the job competes like any other, and is told as ever", () => {
     const on = allocate({ requireCommittedPlace: true });
     const objects = kept(true);
     const full = { ...objects, pods: objects.pods.map((p) => (p.metadata.name === 'o' ? pod('o', 'old', 1, 'n1') : p)) };

@@ -1,10 +1,10 @@
 import type { RawDecision } from '../../base/decisions.ts';
 import { isJobReady, jobCount } from '../jobs/gang.ts';
 import { createJobTree, popJob, pushJob, refresh, tasksOf } from '../jobs/jobTree.ts';
+import { type PlaceMode, REAL } from '../placement/placeTask.ts';
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
-import { type PlaceMode, REAL } from '../placement/placeTask.ts';
 import { type AttemptResult, attemptJob } from './attemptJob.ts';
 import { describePlacement } from './describe.ts';
 import { isTakenBackLater, releaseHeld } from './held.ts';
@@ -64,7 +64,13 @@ function tryJob(
   return result;
 }
 
-function deliver(s: Session, job: number, placements: readonly Placement[], isHeld: boolean, emit: (batch: readonly RawDecision[]) => void): void {
+function deliver(
+  s: Session,
+  job: number,
+  placements: readonly Placement[],
+  isHeld: boolean,
+  emit: (batch: readonly RawDecision[]) => void,
+): void {
   const batch = placements.map((p) => describePlacement(s, 'allocate', job, p));
   if (!isHeld) emit(batch);
   else for (const decision of batch) s.held.set(decision.podRow, decision);

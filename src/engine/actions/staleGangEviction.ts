@@ -38,7 +38,14 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
 function evictJob(s: Session, job: number, emit: (batch: readonly RawDecision[]) => void): void {
   const sets = isFlat(s, job) ? [s.jobs.firstSet[job]!] : setsToEvict(s, job);
   const pods = sets.flatMap((set) => heldPods(s, set).map((p) => ({ p, set })));
-  if (pods.length === 0 || !mayEvict(s, pods.map(({ p }) => p))) return;
+  if (
+    pods.length === 0 ||
+    !mayEvict(
+      s,
+      pods.map(({ p }) => p),
+    )
+  )
+    return;
   const st = createStatement(s);
   for (const { p } of pods) evict(st, p, nodeOf(s, p));
   const heir = s.safety?.keepsPlaces === true ? placeHeir(st, job) : -1;
@@ -69,7 +76,10 @@ function evictJob(s: Session, job: number, emit: (batch: readonly RawDecision[])
     });
   }
   for (const { p } of pods) s.evicted.delete(p);
-  recordEvictions(s, batch.map((d) => d.podRow));
+  recordEvictions(
+    s,
+    batch.map((d) => d.podRow),
+  );
   for (const p of commit(st)) {
     batch.push(describePlacement(s, 'stalegangeviction', heir, p));
     s.counts.pipelined++;

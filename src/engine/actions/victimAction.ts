@@ -12,7 +12,7 @@ import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Statement } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
-import { mayReclaim, type QueueAmounts } from '../victims/fairness.ts';
+import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
@@ -50,7 +50,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       else {
         s.search.solved++;
         failed.clear();
-        const victims = finish(st, action, job, solution.start, emit);
+        const victims = finish(st, action, job, solution, emit);
         reorderVictims(s, order, victims);
         for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
         for (const victim of victims) renewJob(s, tree, victim);
@@ -129,41 +129,45 @@ export function requestKey(s: Session, job: number, tasks: readonly number[]): s
 }
 
 /** Commits a solution: evictions in victim order, then placements. Returns the jobs that lost pods. */
-function finish(st: Statement, action: VictimAction, job: number, start: QueueAmounts, emit: Emit): number[] {
+function finish(st: Statement, action: VictimAction, job: number, { start, units }: Solution, emit: Emit): number[] {
   const s = st.session;
   const gone = goneTasks(st);
-  const leaving = [...gone];
+  const leaving = units.flatMap((unit) => unit.pods).filter((p) => gone.has(p));
   const perJob = new Map<number, number>();
   for (const p of leaving) perJob.set(jobOf(s, p), (perJob.get(jobOf(s, p)) ?? 0) + 1);
   const messages = createEvictionMessages(s, action, job, start);
   const evictor = s.view.texts.get(s.view.podGroups.keyText[s.jobs.row[job]!]!);
   const batch: RawDecision[] = [];
   const takenBack: TakenBack[] = [];
-  for (const op of st.ops) {
-    if (op.kind !== 'evict' || !gone.has(op.podRow)) continue;
+  for (const p of leaving) {
+    const node = gone.get(p)!;
+    const victim = jobOf(s, p);
     // A bind of this cycle that nobody has seen yet is simply not made.
-    const victim = jobOf(s, op.podRow);
-    if (s.held.delete(op.podRow)) {
+    if (s.held.delete(p)) {
       s.counts.bound--;
-      takenBack.push({ pod: keyOf(s, op.podRow), node: s.view.texts.get(s.view.nodes.nameText[s.state.facts.row[op.node]!]!) });
-      if (!s.evicted.has(op.podRow)) s.postponed.add(s.jobs.row[victim]!);
+      takenBack.push({
+        pod: keyOf(s, p),
+        node: s.view.texts.get(s.view.nodes.nameText[s.state.facts.row[node]!]!),
+        evictionsBefore: batch.length,
+      });
+      if (!s.evicted.has(p)) s.postponed.add(s.jobs.row[victim]!);
       continue;
     }
     batch.push({
       kind: 'evict',
       action,
-      podRow: op.podRow as PodRow,
+      podRow: p as PodRow,
       podGroupRow: s.jobs.row[victim]! as PodGroupRow,
-      nodeRow: (op.node < 0 ? -1 : s.state.facts.row[op.node]!) as NodeRow,
+      nodeRow: (node < 0 ? -1 : s.state.facts.row[node]!) as NodeRow,
       receivedType: ReceivedType.none,
       gpuCount: 0,
       gpuPortion: '0.00',
       gpuGroups: [],
       details: {
-        message: messages.of(op.podRow, s.jobs.queue[victim]!),
+        message: messages.of(p, s.jobs.queue[victim]!),
         evictorPodGroup: evictor,
         evictedPods: perJob.get(victim)!,
-        isMoved: !s.evicted.has(op.podRow),
+        isMoved: !s.evicted.has(p),
       },
     });
     s.counts.evicted++;
@@ -193,11 +197,11 @@ function jobOf(s: Session, podRow: number): number {
   return s.podSets.job[s.tasks.podSet[podRow]!]!;
 }
 
-/** Tasks whose eviction was not taken back later in the statement. */
-function goneTasks(st: Statement): Set<number> {
-  const gone = new Set<number>();
+/** Tasks whose eviction was not taken back later in the statement, all of units that leave; with the node they were on. */
+function goneTasks(st: Statement): Map<number, number> {
+  const gone = new Map<number, number>();
   for (const op of st.ops) {
-    if (op.kind === 'evict') gone.add(op.podRow);
+    if (op.kind === 'evict') gone.set(op.podRow, op.node);
     else if (op.kind === 'restore') gone.delete(op.podRow);
   }
   return gone;

@@ -1,4 +1,4 @@
-import { requestOf } from '../session/occupy.ts';
+import { nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import type { SlotColumns } from '../state/layout.ts';
@@ -33,6 +33,16 @@ export const REAL: PlaceMode = Object.freeze({ pipelineOnly: false, nodes: null 
  * reasons are recorded, unless it is a simulation.
  */
 export function placeTask(st: Statement, podRow: number, job: number, mode: PlaceMode): boolean {
+  const s = st.session;
+  // Others see an evicted pod where it was (spec 04 section 5.5); it does not meet, or avoid, itself there.
+  const home = s.hasPodAffinity && s.evicted.has(podRow) && !s.held.has(podRow) ? nodeOf(s, podRow) : -1;
+  if (home >= 0) s.affinity.remove(podRow, home);
+  const isPlaced = findPlace(st, podRow, job, mode);
+  if (home >= 0) s.affinity.add(podRow, home);
+  return isPlaced;
+}
+
+function findPlace(st: Statement, podRow: number, job: number, mode: PlaceMode): boolean {
   const s = st.session;
   const pre = preCheck(s, podRow);
   if (pre !== null) {

@@ -64,11 +64,20 @@ function setsOf(s: Session, job: number): number[] {
 
 function podCounts(s: Session, job: number): PodCounts {
   return {
-    pending: jobCount(s, job, SET_CELL.pending),
+    pending: jobCount(s, job, SET_CELL.pending) + (s.jobs.invalid.has(job) ? podsOutsideTree(s, job) : 0),
     gated: setsOf(s, job).reduce((sum, set) => sum + s.podSets.gated[set]!, 0),
     holding: jobCount(s, job, SET_CELL.allocated),
     promised: jobCount(s, job, SET_CELL.pipelined),
   };
+}
+
+/** Pending pods that a malformed tree has no place for. */
+function podsOutsideTree(s: Session, job: number): number {
+  let count = 0;
+  for (const podRow of s.tasks.unknownSubGroup.keys()) {
+    if (s.jobOfText[s.view.pods.groupKeyText[podRow]!] === job && statusOf(s, podRow) === Status.pending) count++;
+  }
+  return count;
 }
 
 function explainJob(s: Session, job: number, podGroup: string, pods: PodCounts, order: ServingOrder): WaitingExplanation {

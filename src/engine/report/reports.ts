@@ -85,7 +85,8 @@ function staleText(s: Session, job: number): string {
   for (const set of sets) {
     const used = countOf(s, SET_CELL.used, set);
     const name = s.podSets.name[set]!;
-    if (name !== 'default' && used < s.podSets.min[set]!) text += `, subGroup ${name} minMember is ${s.podSets.min[set]!} and ${used} pods are active`;
+    if (name !== 'default' && used < s.podSets.min[set]!)
+      text += `, subGroup ${name} minMember is ${s.podSets.min[set]!} and ${used} pods are active`;
   }
   return text;
 }
@@ -130,7 +131,11 @@ function unschedulable(s: Session, job: number, unknownPods: readonly PodReport[
     podGroupRow,
     state: 'unschedulable',
     message: prefix + (s.config.params.detailedFitErrors && errors.length > 0 ? detailedJobText(head, errors) : groupText),
-    errors: errors.map((e) => ({ reason: e.reason, message: e.message, ...(e.queueDetails === undefined ? {} : { queueDetails: e.queueDetails }) })),
+    errors: errors.map((e) => ({
+      reason: e.reason,
+      message: e.message,
+      ...(e.queueDetails === undefined ? {} : { queueDetails: e.queueDetails }),
+    })),
     pods,
     isConditionWanted: jobCount(s, job, SET_CELL.active) === 0,
   };

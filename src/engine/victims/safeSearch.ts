@@ -1,20 +1,39 @@
+import { addJobError } from '../report/jobErrors.ts';
 import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import type { Statement } from '../statement.ts';
-import { searchVictims, type Solution, type Wanted } from './search.ts';
+import { type Solution, searchVictims, type Wanted } from './search.ts';
 import { createSlotCounters } from './slots.ts';
 import type { VictimOrder } from './victimWalk.ts';
 
-/**
- * `searchVictims`, which takes no unit that would break a budget. What a search takes first it may find useless later. So a
- * search that failed after it refused units for that reason alone is made again: with budgets spent only on nodes that could
- * take one of the tasks, and for a single task at each node whose units were refused.
- */
+const BUDGET_TEXT = 'Candidates for eviction are protected by PodDisruptionBudgets';
+
+/** `searchVictims` under the promises of safe eviction; a failure says what kept candidates where they are. */
 export function searchSafely(st: Statement, wanted: Wanted): Solution | null {
   const s = st.session;
-  const refusedNodes = new Set<number>();
+  const { safety } = s;
+  if (safety === null) return searchVictims(st, wanted);
+  safety.refusals.clear();
+  const solution = safety.budgets === null ? searchVictims(st, wanted) : searchWithBudgets(st, wanted);
+  if (solution !== null) return solution;
+  for (const refusal of [...safety.refusals].sort()) {
+    const message =
+      refusal === 'budget' ? BUDGET_TEXT : `Candidates for eviction have reached the limit of ${safety.maxPerHour} evictions per hour`;
+    addJobError(s, wanted.job, { reason: 'EvictionNotAllowed', message, detail: message, subGroup: '' });
+  }
+  return null;
+}
+
+/**
+ * No unit that would break a budget is taken. What a search takes first it may find useless later. So a search that failed
+ * after it refused units for that reason alone is made again: with budgets spent only on nodes that could take one of the
+ * tasks, and for a single task at each node whose units were refused.
+ */
+function searchWithBudgets(st: Statement, wanted: Wanted): Solution | null {
+  const s = st.session;
   const { order } = wanted;
-  const first = searchVictims(st, s.safety?.budgets ? { ...wanted, order: { ...order, refusedNodes } } : wanted);
+  const refusedNodes = new Set<number>();
+  const first = searchVictims(st, { ...wanted, order: { ...order, refusedNodes } });
   if (first !== null || refusedNodes.size === 0) return first;
   const open = openNodes(s, wanted.tasks);
   const second = searchVictims(st, { ...wanted, order: { ...order, budgetNodes: open, refusedNodes } });

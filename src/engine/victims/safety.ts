@@ -19,7 +19,11 @@ export interface Safety {
   readonly keepsPlaces: boolean;
   /** Committed decisions of this cycle that took pods, by job. */
   readonly evictions: Map<number, number>;
+  /** What kept the search that runs from taking candidates. */
+  readonly refusals: Set<Refusal>;
 }
+
+export type Refusal = 'budget' | 'limit';
 
 /** Null: nothing is asked for. */
 export function openSafety(view: SnapshotView, config: SafeEvictionConfig | undefined): Safety | null {
@@ -29,6 +33,7 @@ export function openSafety(view: SnapshotView, config: SafeEvictionConfig | unde
     maxPerHour: config.maxEvictionsPerWorkloadPerHour ?? Number.POSITIVE_INFINITY,
     keepsPlaces: config.requireCommittedPlace,
     evictions: new Map(),
+    refusals: new Set(),
   };
 }
 
@@ -52,8 +57,18 @@ export function createBudgetUse(budgets: Budgets, evicted: Iterable<number>, rul
   return { taken, budgetNodes: rule.budgetNodes, refusedNodes: rule.refusedNodes };
 }
 
-/** May a search take the unit next? */
-export function fitsUse(s: Session, budgets: Budgets, use: BudgetUse, pods: readonly number[]): boolean {
+/** May a search take the unit of one job next, after what it has taken and what is committed? */
+export function mayTakeNext(s: Session, safety: Safety, use: BudgetUse | null, pods: readonly number[]): boolean {
+  if (isOneTooMany(s, safety, pods)) {
+    safety.refusals.add('limit');
+    return false;
+  }
+  if (safety.budgets === null || use === null || fitsUse(s, safety.budgets, use, pods)) return true;
+  safety.refusals.add('budget');
+  return false;
+}
+
+function fitsUse(s: Session, budgets: Budgets, use: BudgetUse, pods: readonly number[]): boolean {
   if (pods.every((p) => budgets.of(p).length === 0)) return true;
   const { budgetNodes } = use;
   if (budgetNodes !== null && !pods.some((p) => nodeOf(s, p) >= 0 && budgetNodes[nodeOf(s, p)] === 1)) return false;
@@ -94,7 +109,7 @@ function recentEvictions(s: Session, job: number): number[] {
 }
 
 /** Would evicting pods of a job whose evictions are used up be one more? Binds that nobody has seen are just not made. */
-export function isOneTooMany(s: Session, safety: Safety, pods: readonly number[]): boolean {
+function isOneTooMany(s: Session, safety: Safety, pods: readonly number[]): boolean {
   return isWornOut(s, safety, jobOf(s, pods[0]!)) && pods.some((p) => !s.held.has(p));
 }
 

@@ -358,20 +358,15 @@ function goneUnits(x: Search): Unit[] {
 
 /** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
 function moveByScore(x: Search): Unit[] {
-  const s = x.st.session;
   const jobs = new Set<number>();
   const units = goneUnits(x);
   for (let i = units.length - 1; i >= 0; i--) jobs.add(units[i]!.job);
   for (const job of jobs) moveJob(x.st, job);
-  const leaving = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
-  s.search.unitsLeaving += leaving.length;
-  return leaving;
+  return unitsThatLeft(x);
 }
 
 /** Lets units stay, best protected first, then moves the others, best first; returns those that left their place. */
 function keepThenMove(x: Search): Unit[] {
-  const s = x.st.session;
-  const leaving: Unit[] = [];
   // What is left of a job when a unit goes needs the units before it gone: a job leaves from its first unit on.
   const isLeaving = new Set<number>();
   const units = goneUnits(x);
@@ -379,13 +374,18 @@ function keepThenMove(x: Search): Unit[] {
     const unit = units[i]!;
     if (!isLeaving.has(unit.job) && keepInPlace(x.st, unit, x.start)) continue;
     isLeaving.add(unit.job);
-    leaving.unshift(unit);
   }
-  const jobs = new Set<number>();
-  for (let i = leaving.length - 1; i >= 0; i--) jobs.add(leaving[i]!.job);
-  for (const job of jobs) moveJob(x.st, job);
-  s.search.unitsLeaving += leaving.length;
-  return leaving;
+  // In the order in which they were found, the best protected first.
+  for (const job of isLeaving) moveJob(x.st, job);
+  return unitsThatLeft(x);
+}
+
+/** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
+function unitsThatLeft(x: Search): Unit[] {
+  const s = x.st.session;
+  const left = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
+  s.search.unitsLeaving += left.length;
+  return left;
 }
 
 function isValid(x: Search, leaving: readonly Unit[]): boolean {

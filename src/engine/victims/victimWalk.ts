@@ -1,10 +1,10 @@
-import type { Need } from '../jobs/selectTasks.ts';
 import { elasticState } from '../jobs/gang.ts';
+import type { Need } from '../jobs/selectTasks.ts';
 import { createQueueKeys, precedes, type QueueKeys, updateVictimKeys } from '../queues/queueOrder.ts';
 import { acceptedGpuMilli, nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { type Eligibility, holdsPods, isQueueEligible, Taking, takingOf } from './eligibility.ts';
-import { type BudgetUse, chargeBudgets, createBudgetUse, fitsUse, isOneTooMany, type Safety, type UnitTest } from './safety.ts';
+import { type BudgetUse, chargeBudgets, createBudgetUse, mayTakeNext, type UnitTest } from './safety.ts';
 import { nextUnit, staysWhole, type Unit } from './units.ts';
 
 /**
@@ -129,16 +129,10 @@ export function createVictimWalk(s: Session, order: VictimOrder, eligibility: El
     jobLimit,
     jobsSeen: new Set(),
     use,
-    allows: safety === null ? null : (pods) => mayGo(s, safety, use, pods),
+    allows: safety === null ? null : (pods) => mayTakeNext(s, safety, use, pods),
   };
   for (let q = 0; q < s.queues.count; q++) if (order.jobs[q] !== undefined && isQueueEligible(s, eligibility, q)) refreshPath(s, w, q);
   return w;
-}
-
-/** Would the unit keep the promises of safe eviction, after what the search has taken and what is committed? */
-function mayGo(s: Session, safety: Safety, use: BudgetUse | null, pods: readonly number[]): boolean {
-  if (isOneTooMany(s, safety, pods)) return false;
-  return use === null || safety.budgets === null || fitsUse(s, safety.budgets, use, pods);
 }
 
 /** The next unit in victim order (spec 04 section 4), or null. Its job comes again with what it has left afterwards. */

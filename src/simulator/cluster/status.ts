@@ -28,6 +28,10 @@ function reportedAnnotations(group: PodGroup, job: JobReport): Record<string, st
   set('kai.scheduler/last-start-timestamp', job.lastStartMs);
   set('kai.scheduler/stale-podgroup-timestamp', job.staleSinceMs);
   set('kai.scheduler/last-eviction-timestamp', job.lastEvictionMs);
+  if (job.recentEvictionsMs !== undefined) {
+    changed ??= { ...group.metadata.annotations };
+    changed['kai.scheduler/recent-eviction-timestamps'] = job.recentEvictionsMs.map(formatTime).join(',');
+  }
   return changed;
 }
 

@@ -1,0 +1,169 @@
+// Devices of a driver that publishes slices (resource.k8s.io): claims by name and by template, gangs, extended resources, victims.
+import { expect, test } from 'vitest';
+import type { KubeObject } from './support/apiClient.ts';
+import { type Bed, onCluster, TEAM } from './support/bed.ts';
+import { nodeObject, podGroupObject, podObject, queueObject } from './support/objects.ts';
+
+const API = 'resource.k8s.io/v1';
+const DRIVER = 'gpu.example.com';
+
+interface Claim extends KubeObject {
+  readonly status?: {
+    readonly allocation?: { readonly devices: { readonly results: readonly { readonly device: string; readonly pool: string }[] } };
+    readonly reservedFor?: readonly { readonly name: string }[];
+  };
+}
+
+const deviceClass = (name: string, extendedResourceName?: string): object => ({
+  apiVersion: API,
+  kind: 'DeviceClass',
+  metadata: { name },
+  spec: { selectors: [{ cel: { expression: `device.driver == "${DRIVER}"` } }], extendedResourceName },
+});
+
+const slice = (node: string, count: number, generation = 1): object => ({
+  apiVersion: API,
+  kind: 'ResourceSlice',
+  metadata: { name: `${node}-${DRIVER}` },
+  spec: {
+    driver: DRIVER,
+    nodeName: node,
+    pool: { name: node, generation, resourceSliceCount: 1 },
+    devices: Array.from({ length: count }, (_, i) => ({ name: `gpu-${i}`, attributes: { index: { int: i } } })),
+  },
+});
+
+const request = (count: number, className = 'gpu.example.com'): object => ({
+  devices: { requests: [{ name: 'gpus', exactly: { deviceClassName: className, allocationMode: 'ExactCount', count } }] },
+});
+const claim = (name: string, count: number, className?: string): object => ({
+  apiVersion: API,
+  kind: 'ResourceClaim',
+  metadata: { name, namespace: TEAM, labels: { 'kai.scheduler/queue': 'examples' } },
+  spec: request(count, className),
+});
+const template = (name: string, count: number): object => ({
+  apiVersion: API,
+  kind: 'ResourceClaimTemplate',
+  metadata: { name, namespace: TEAM },
+  spec: { metadata: { labels: { 'kai.scheduler/queue': 'examples' } }, spec: request(count) },
+});
+const container = { name: 'main', image: 'none', resources: { requests: { cpu: '100m' }, claims: [{ name: 'gpu' }] } };
+const useClaim = (name: string): object => ({ resourceClaims: [{ name: 'gpu', resourceClaimName: name }], containers: [container] });
+const useTemplate = (name: string): object => ({
+  resourceClaims: [{ name: 'gpu', resourceClaimTemplateName: name }],
+  containers: [container],
+});
+
+async function createDraNodes(bed: Bed, counts: readonly number[]): Promise<void> {
+  const names = counts.map((_, i) => `d${i + 1}`);
+  await bed.create(deviceClass('gpu.example.com'), queueObject('examples'));
+  await bed.create(...names.map((name) => nodeObject(name, { gpus: 0 })), ...counts.map((count, i) => slice(names[i]!, count)));
+}
+
+async function claims(bed: Bed): Promise<Claim[]> {
+  return (await bed.client.list<Claim>(`/apis/${API}/namespaces/${TEAM}/resourceclaims`)).items;
+}
+
+function devicesOf(list: readonly Claim[]): string[] {
+  return list.flatMap(({ status }) => (status?.allocation?.devices.results ?? []).map(({ pool, device }) => `${pool}/${device}`));
+}
+
+onCluster('device claims', {}, (bed) => {
+  test('a claim gets a device, is reserved for its pod, and given back', async () => {
+    await createDraNodes(bed(), [2]);
+    await bed().create(claim('c', 1));
+    const [key] = await bed().createGang('job', 1, { spec: useClaim('c') });
+    await bed().untilRunning([key!]);
+    const [got] = await claims(bed());
+    expect(devicesOf([got!])).toHaveLength(1);
+    expect(got!.status?.reservedFor?.map(({ name }) => name)).toEqual(['job-0']);
+    await bed().delete(key!);
+    await bed().until('the claim to be free', async () => ((await claims(bed()))[0]?.status?.reservedFor ?? []).length === 0);
+  });
+
+  test('a device class that does not exist is told', async () => {
+    await createDraNodes(bed(), [2]);
+    await bed().create(claim('wrong', 1, 'nothing.example.com'));
+    const keys = await bed().createGang('job', 1, { spec: useClaim('wrong') });
+    await bed().untilUnschedulable(keys);
+    expect(bed().condition(keys[0]!, 'PodScheduled')?.message).toContain('nothing.example.com');
+  });
+
+  test('claims from templates fill a node, one more waits, and gets its turn', async () => {
+    await createDraNodes(bed(), [4]);
+    await bed().create(template('one', 1));
+    const keys: string[] = [];
+    for (let i = 0; i < 5; i++) keys.push(...(await bed().createGang(`t${i}`, 1, { spec: useTemplate('one') })));
+    await bed().until('four to run', () => bed().boundOf(keys).length === 4);
+    const devices = devicesOf(await claims(bed()));
+    expect(new Set(devices).size).toBe(4);
+    const [waiting] = keys.filter((key) => bed().nodeOf(key) === undefined);
+    await bed().untilUnschedulable([waiting!]);
+    await bed().delete(bed().boundOf(keys)[0]!);
+    await bed().untilRunning([waiting!]);
+  });
+
+  test('a gang with claims: all or none; a device that is added lets it in (OP-27)', async () => {
+    await createDraNodes(bed(), [2, 1]);
+    await bed().create(template('one', 1));
+    const keys = await bed().createGang('gang', 4, { spec: useTemplate('one') });
+    await bed().untilUnschedulable(keys);
+    expect(devicesOf(await claims(bed()))).toEqual([]);
+    const path = `/apis/${API}/resourceslices/d2-${DRIVER}`;
+    const { metadata } = await bed().client.get(path);
+    await bed().client.replace(path, { ...slice('d2', 2, 2), metadata: { name: metadata.name, resourceVersion: metadata.resourceVersion } });
+    await bed().untilRunning(keys);
+    expect(new Set(devicesOf(await claims(bed()))).size).toBe(4);
+  });
+
+  test('a claim that is deleted and made again under its name', async () => {
+    await createDraNodes(bed(), [1]);
+    for (let round = 0; round < 3; round++) {
+      await bed().create(claim('again', 1));
+      const [key] = await bed().createGang(`r${round}`, 1, { spec: useClaim('again') });
+      await bed().untilRunning([key!]);
+      await bed().delete(key!);
+      await bed().untilGone([key!]);
+      await bed().client.delete(`/apis/${API}/namespaces/${TEAM}/resourceclaims/again`);
+      await bed().until('the claim to be gone', async () => (await claims(bed())).length === 0);
+    }
+  });
+
+  test('extended resources: asked for in the classic way, served by the driver', async () => {
+    await bed().create(deviceClass('gpu.example.com', 'nvidia.com/gpu'), queueObject('examples'));
+    await bed().create(nodeObject('d1', { gpus: 0 }), slice('d1', 2));
+    const keys = [...(await bed().createGang('e1', 1, { gpus: 1 })), ...(await bed().createGang('e2', 1, { gpus: 1 }))];
+    await bed().untilRunning(keys);
+    const made = await claims(bed());
+    expect(made).toHaveLength(2);
+    expect(new Set(devicesOf(made)).size).toBe(2);
+    const status = bed().audit.pods.get(keys[0]!)?.status as { readonly extendedResourceClaimStatus?: { readonly resourceClaimName: string } };
+    expect(made.map(({ metadata }) => metadata.name)).toContain(status.extendedResourceClaimStatus?.resourceClaimName);
+    await bed().untilUnschedulable(await bed().createGang('e3', 1, { gpus: 1 }));
+    await bed().delete(keys[0]!);
+    await bed().untilRunning([`${TEAM}/e3-0`]);
+  });
+
+  test('a device-plugin node serves the same name without a claim', async () => {
+    await bed().create(deviceClass('gpu.example.com', 'nvidia.com/gpu'), queueObject('examples'));
+    await bed().create(nodeObject('p1', { gpus: 1 }), nodeObject('d1', { gpus: 0 }), slice('d1', 1));
+    const keys = await bed().createGang('pinned', 1, { gpus: 1, nodeSelector: { 'kubernetes.io/hostname': 'p1' } });
+    await bed().untilRunning(keys);
+    expect(await claims(bed())).toEqual([]);
+  });
+
+  test('preemption gives devices to the more important job', async () => {
+    await createDraNodes(bed(), [2]);
+    await bed().create(template('one', 1));
+    const low: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      low.push(...(await bed().createGang(`low${i}`, 1, { spec: useTemplate('one'), groupSpec: { priorityClassName: 'train' } })));
+    }
+    await bed().untilRunning(low);
+    await bed().create(podGroupObject(TEAM, 'high', 'examples', { minMember: 1, priorityClassName: 'build-preemptible' }));
+    await bed().create(podObject(TEAM, 'high-0', { group: 'high', spec: useTemplate('one') }));
+    await bed().untilRunning([`${TEAM}/high-0`]);
+    expect(low.filter((key) => bed().audit.pods.has(key))).toHaveLength(1);
+  });
+});
