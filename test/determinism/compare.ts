@@ -89,6 +89,15 @@ export class Comparison {
     return { problems, decisions };
   }
 
+  /** What differs between the runners on a snapshot. */
+  async differencesAmong(view: SnapshotView, config: SchedulerConfig, nowMs: number): Promise<string[]> {
+    const texts: string[] = [];
+    for (const runner of this.#runners) texts.push(exactText(await runner.run(view, config, nowMs)));
+    return this.#runners.flatMap((runner, i) =>
+      texts[i] === texts[0] ? [] : [`${runner.workers} workers decide otherwise: ${firstDifference(texts[0]!, texts[i]!)}`],
+    );
+  }
+
   /** What differs when the objects come in other orders. */
   async orderProblems(objects: ClusterObjects, seeds: readonly number[], nowMs = CLUSTER_NOW_MS): Promise<string[]> {
     const view = snapshotOf(objects);

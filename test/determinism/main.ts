@@ -1,7 +1,11 @@
-// npm run determinism -- [--clusters 1000] [--workers 0,1,2,3] [--first 0] [--orders 2]
+// npm run determinism -- [--clusters 1000] [--workers 0,1,2,3] [--first 0] [--orders 2] [--cases DIR]
 // Random clusters: the same decisions for every number of workers and every order of the objects, and an auditor that finds
-// nothing. Prints each failing cluster (its number is the seed) and as last line "N passed, N failed".
+// nothing. With --cases the first cycle of each conformance case of the folder instead, for every number of workers.
+// Prints each failing cluster (its number is the seed) and as last line "N passed, N failed".
 import { parseArgs } from 'node:util';
+import { LIST_NAMES } from '../../src/base/objects.ts';
+import { findCaseFiles, loadCase } from '../conformance/caseFormat.ts';
+import { configOf, createWriter } from '../conformance/wiring.ts';
 import { randomCluster } from '../support/randomCluster.ts';
 import { Comparison } from './compare.ts';
 
@@ -18,6 +22,7 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '0,1,2,3' },
     first: { type: 'string', default: '0' },
     orders: { type: 'string', default: '2' },
+    cases: { type: 'string' },
   },
 });
 const clusters = integer(values.clusters, 'clusters', 1);
@@ -28,7 +33,18 @@ const orders = Array.from({ length: integer(values.orders, 'orders', 0) }, (_, i
 const comparison = new Comparison(workers);
 const startMs = performance.now();
 let failed = 0;
-for (let seed = first; seed < first + clusters; seed++) {
+let compared = 0;
+for (const c of values.cases === undefined ? [] : findCaseFiles(values.cases).map(loadCase)) {
+  const config = configOf(c.input);
+  const writer = createWriter(config, c.input);
+  for (const list of LIST_NAMES) for (const object of c.input.objects[list]) writer.put(list, object);
+  const problems = await comparison.differencesAmong(writer.seal(), config, c.nowMs);
+  compared++;
+  if (problems.length > 0) failed++;
+  for (const problem of problems) console.log(`case ${c.id}: ${problem}`);
+}
+for (let seed = first; values.cases === undefined && seed < first + clusters; seed++) {
+  compared++;
   const objects = randomCluster(seed);
   const problems = [...(await comparison.compareWorkers(objects)).problems, ...(await comparison.orderProblems(objects, orders))];
   if (problems.length > 0) failed++;
@@ -36,7 +52,7 @@ for (let seed = first; seed < first + clusters; seed++) {
 }
 await comparison.close();
 console.log(
-  `${clusters} clusters, workers ${workers.join(', ')}, ${orders.length + 1} orders, ${((performance.now() - startMs) / 1000).toFixed(1)} s`,
+  `${compared} ${values.cases === undefined ? `clusters, ${orders.length + 1} orders` : 'cases'}, workers ${workers.join(', ')}, ${((performance.now() - startMs) / 1000).toFixed(1)} s`,
 );
-console.log(`${clusters - failed} passed, ${failed} failed`);
+console.log(`${compared - failed} passed, ${failed} failed`);
 if (failed > 0) process.exitCode = 1;

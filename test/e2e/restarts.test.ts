@@ -4,6 +4,7 @@ import { ApiError, type KubeObject } from './support/apiClient.ts';
 import { type Bed, onCluster, TEAM } from './support/bed.ts';
 import { KAI_NAMESPACE } from './support/install.ts';
 import { nodeObject, podObject, queueObject } from './support/objects.ts';
+import type { SchedulerProcess } from './support/schedulerProcess.ts';
 
 const POOL = 'kai.scheduler/node-pool';
 const ELECTED = ['--leader-elect'];
@@ -11,6 +12,14 @@ const ELECTED = ['--leader-elect'];
 /** Bindings take this long: time to die in the middle of a gang. */
 function slowBindings(bed: Bed): void {
   bed.proxy.inject({ action: { kind: 'delay', delayMs: 1_500 }, method: 'POST', path: /-[1-9][0-9]*\/binding$/ });
+}
+
+/** Started as the only one, so that it leads. */
+async function startLeader(bed: Bed, name: string): Promise<SchedulerProcess> {
+  const before = await holder(bed);
+  const leader = await bed.startScheduler(name, { args: ELECTED });
+  await bed.until('the lease to be taken', async () => !['', before].includes(await holder(bed)));
+  return leader;
 }
 
 async function holder(bed: Bed, name = 'kai-scheduler'): Promise<string> {
@@ -64,7 +73,7 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
 
   test('a standby takes over from a leader that is killed in the middle of a gang', async () => {
     await bed().createCluster(8);
-    await bed().startScheduler('leader', { args: ELECTED });
+    await startLeader(bed(), 'leader');
     const first = await holder(bed());
     await bed().startScheduler('standby', { args: ELECTED });
     expect(await holder(bed())).toBe(first);
@@ -81,9 +90,8 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
 
   test('a leader that stops hands over at once; only the leader answers for snapshots (OP-24)', async () => {
     await bed().createCluster(1);
-    const conf = ['--leader-elect'];
-    const leader = await bed().startScheduler('leader', { args: conf });
-    const standby = await bed().startScheduler('standby', { args: conf });
+    const leader = await startLeader(bed(), 'leader');
+    const standby = await bed().startScheduler('standby', { args: ELECTED });
     const snapshot = async (url: string): Promise<number> => (await fetch(`${url}/get-snapshot`)).status;
     const first = await holder(bed());
     await bed().endScheduler('leader', 'SIGTERM');
@@ -96,15 +104,15 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
 
   test('a leader that is cut off from the API server stops deciding and ends; the standby goes on', async () => {
     await bed().createCluster(1);
-    await bed().startScheduler('standby-to-be', { args: ELECTED });
+    await startLeader(bed(), 'cut-off');
     const first = await holder(bed());
     // Only the lease is out of reach: everything else would still work.
     const fault = bed().proxy.inject({ action: { kind: 'status', status: 500 }, method: 'PUT', path: /leases/ });
     const patch = bed().proxy.inject({ action: { kind: 'status', status: 500 }, method: 'PATCH', path: /leases/ });
-    expect(await bed().untilEnded('standby-to-be')).toBe(1);
+    expect(await bed().untilEnded('cut-off')).toBe(1);
     expect(fault.hits + patch.hits).toBeGreaterThan(0);
     bed().proxy.clear();
-    await bed().startScheduler('next', { args: ELECTED });
+    await startLeader(bed(), 'next');
     await bed().untilRunning(await bed().createGang('after', 8, { gpus: 1 }));
     expect(await holder(bed())).not.toBe(first);
     await noScheduler('next');

@@ -86,6 +86,22 @@ describe('what the next cycle sees', () => {
     expect(isHeld()).toBe(false);
   });
 
+  test('pods of other schedulers take room and belong to no job, whatever group they name', () => {
+    const { state, log } = createWorld();
+    const view = () => state.seal();
+    state.put('pods', pod('ours'));
+    const groupOf = (row: number): string => {
+      const { pods, texts } = view();
+      return pods.groupKeyText[row]! < 0 ? '' : texts.get(pods.groupKeyText[row]!);
+    };
+    log.relevant = 0;
+    state.put('pods', pod('theirs', { schedulerName: 'other' }));
+    state.put('pods', pod('theirs', { schedulerName: 'other', node: 'n1' }));
+    expect([groupOf(0), groupOf(1), log.relevant]).toEqual(['ns/job', '', 0]);
+    expect([...state.observed.podsOnNode('n1')]).toEqual(['ns/theirs']);
+    expect(state.waitingGroups()).toEqual(['ns/job']);
+  });
+
   test('a recreated pod of the same name inherits nothing, and its predecessor’s binder is told to give up', () => {
     const { state, table } = createWorld();
     state.put('pods', pod('p'));

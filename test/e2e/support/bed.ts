@@ -91,6 +91,7 @@ export function onCluster(title: string, options: BedOptions, declare: (bed: () 
       try {
         await current().verify();
       } finally {
+        if (options.args === null) await current().killSchedulers();
         await current().clear();
       }
     });
@@ -158,7 +159,7 @@ export class Bed {
   }
 
   async stop(): Promise<void> {
-    for (const scheduler of this.#schedulers.values()) await scheduler.kill();
+    await this.killSchedulers();
     await this.kubelet.stop();
     await this.audit.stop();
     await this.proxy.close();
@@ -194,8 +195,14 @@ export class Bed {
   /** The process is to end by itself: `verify` does not ask for it any more. Resolves with its exit code. */
   async untilEnded(name: string): Promise<number | NodeJS.Signals | null> {
     const { program } = this.scheduler(name);
+    await this.until(`${name} to end`, () => !program.isRunning);
     this.#schedulers.delete(name);
     return program.exited;
+  }
+
+  async killSchedulers(): Promise<void> {
+    for (const scheduler of this.#schedulers.values()) await scheduler.kill();
+    this.#schedulers.clear();
   }
 
   logs(): string {

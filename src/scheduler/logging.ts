@@ -1,0 +1,55 @@
+// The log: one line per record on stderr, JSON or text (spec 08 section 9).
+import pino, { type DestinationStream, type Logger } from 'pino';
+
+export type { Logger } from 'pino';
+
+export interface LogOptions {
+  /** `--v`: 0 warnings, 1–3 what was done, 4–5 details, 6–7 everything. */
+  readonly verbosity: number;
+  readonly isJson: boolean;
+  readonly flushMs: number;
+}
+
+export interface Log {
+  readonly logger: Logger;
+  /** Writes out what is buffered; to be called before the process ends. */
+  flush(): void;
+}
+
+const BUFFER_BYTES = 4096;
+const NAMES: Readonly<Record<number, string>> = { 10: 'TRACE', 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' };
+
+export function createLog({ verbosity, isJson, flushMs }: LogOptions): Log {
+  const destination = pino.destination({ dest: 2, sync: false, minLength: BUFFER_BYTES, periodicFlush: Math.max(100, flushMs) });
+  const level = verbosity <= 0 ? 'warn' : verbosity <= 3 ? 'info' : verbosity <= 5 ? 'debug' : 'trace';
+  const options = {
+    level,
+    base: undefined,
+    formatters: { level: (label: string) => ({ level: label.toUpperCase() }) },
+    timestamp: isoTime,
+  };
+  const logger = isJson ? pino(options, destination) : pino({ level, base: undefined }, textStream(destination));
+  return { logger, flush: () => destination.flushSync() };
+}
+
+function isoTime(): string {
+  return `,"ts":"${new Date().toISOString()}"`;
+}
+
+/** `2026-01-01T12:00:00.000Z	INFO	message	key=value …` */
+function textStream(destination: DestinationStream): DestinationStream {
+  return {
+    write: (line) => {
+      const { time, level, msg, ...rest } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+      const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+      const parts = [new Date(Number(time)).toISOString(), NAMES[Number(level)] ?? '', String(msg), fields.join(' ')];
+      destination.write(`${parts.map(onOneLine).join('\t').trimEnd()}\n`);
+    },
+  };
+}
+
+/** Texts of the API server may hold anything; a record is one line that a terminal can show. */
+function onOneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f]+/g, ' ');
+}

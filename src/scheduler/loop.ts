@@ -1,0 +1,162 @@
+// Cycle after cycle, never two at once: when something changed that can matter, and while something waits, once per period.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SchedulerConfig } from '../base/config.ts';
+import type { CycleReport, Decision } from '../base/decisions.ts';
+import { KaiError } from '../base/errors.ts';
+import type { SnapshotView } from '../base/snapshotView.ts';
+import { backoffMs, type Clock } from '../kubernetes/clock.ts';
+import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
+import type { ClusterState } from './clusterState.ts';
+
+/** Pause after a cycle when the flag `schedule-period` is not given: events that come together make one cycle. */
+export const DEFAULT_PAUSE_MS = 50;
+/** Rules that look at the clock get their turn so often while something waits. */
+const HEARTBEAT_MS = 1_000;
+const FAILURE_BACKOFF = { firstMs: 1_000, maxMs: 30_000 };
+
+export interface LoopOptions {
+  readonly state: ClusterState;
+  readonly clock: Clock;
+  /** Asked before each cycle; a runner may be another one than before. */
+  readonly runner: () => CycleRunner;
+  readonly config: () => SchedulerConfig;
+  /** Least time between the end of a cycle and the start of the next. */
+  readonly pauseMs: () => number;
+  readonly take: (batch: readonly Decision[]) => void;
+  readonly report: (report: CycleReport, view: SnapshotView) => Promise<void>;
+  /** Looks for the job that makes cycles fail. True: the next cycle is to run at once. */
+  readonly quarantine: { failed(error: unknown): boolean; succeeded(): boolean };
+  readonly observer: LoopObserver;
+}
+
+export interface LoopObserver {
+  started(): void;
+  finished(result: CycleResult, view: SnapshotView, sealMs: number): void;
+  /** The cycle came to nothing but what was committed before; it is tried again after `delayMs`. */
+  failed(error: unknown, delayMs: number): void;
+}
+
+export interface LoopStatus {
+  readonly cycles: number;
+  /** Monotonic clock; NaN = none runs. */
+  readonly runningSinceMs: number;
+  /** End of the last cycle that succeeded, monotonic clock; NaN = none yet. */
+  readonly lastSuccessMs: number;
+  /** Failed cycles in a row. */
+  readonly failures: number;
+  readonly isWorkWaiting: boolean;
+}
+
+export class SchedulingLoop {
+  readonly #options: LoopOptions;
+  #isDirty = true;
+  #isWorkWaiting = false;
+  #wake: (() => void) | null = null;
+  #cycles = 0;
+  #failures = 0;
+  #runningSinceMs = Number.NaN;
+  #lastSuccessMs = Number.NaN;
+  #lastEndMs = Number.NEGATIVE_INFINITY;
+  /** The last snapshot may still be read by debug endpoints; the one before is free. */
+  #views: SnapshotView[] = [];
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  /** Snapshot of the last cycle. */
+  get view(): SnapshotView | undefined {
+    return this.#views.at(-1);
+  }
+
+  status(): LoopStatus {
+    return {
+      cycles: this.#cycles,
+      runningSinceMs: this.#runningSinceMs,
+      lastSuccessMs: this.#lastSuccessMs,
+      failures: this.#failures,
+      isWorkWaiting: this.#isWorkWaiting,
+    };
+  }
+
+  /** Something changed: a cycle is due as soon as the pause allows. */
+  wake(): void {
+    this.#isDirty = true;
+    this.#wake?.();
+  }
+
+  /** Runs cycles until `signal` is aborted; a cycle under way is finished, but its further decisions are for `take` to drop. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#untilDue(signal);
+      if (signal.aborted) return;
+      try {
+        await this.#cycle();
+        this.#failures = 0;
+        this.#isDirty ||= this.#options.quarantine.succeeded();
+      } catch (error) {
+        if (signal.aborted) return;
+        const isNarrowed = isOfCycle(error) && this.#options.quarantine.failed(error);
+        if (!isNarrowed) this.#failures++;
+        const delayMs = isNarrowed ? 0 : backoffMs(this.#failures, FAILURE_BACKOFF, this.#options.clock.random());
+        this.#options.observer.failed(error, delayMs);
+        await this.#options.clock.sleep(delayMs, signal);
+        this.#isDirty = true;
+      } finally {
+        this.#runningSinceMs = Number.NaN;
+        this.#lastEndMs = this.#options.clock.monotonicMs();
+      }
+    }
+  }
+
+  async #untilDue(signal: AbortSignal): Promise<void> {
+    const { clock, state, pauseMs } = this.#options;
+    while (!signal.aborted) {
+      const expiryMs = state.expire();
+      const nowMs = clock.monotonicMs();
+      const soonestMs = this.#lastEndMs + pauseMs();
+      const heartbeatMs = this.#isWorkWaiting ? this.#lastEndMs + Math.max(HEARTBEAT_MS, pauseMs()) : Number.POSITIVE_INFINITY;
+      const dueMs = this.#isDirty ? soonestMs : heartbeatMs;
+      if (dueMs <= nowMs) return;
+      await this.#sleep(Math.min(dueMs, expiryMs) - nowMs, signal);
+    }
+  }
+
+  /** Until the time is over or `wake` is called. */
+  async #sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    const stop = (): void => woken.abort();
+    signal.addEventListener('abort', stop);
+    // A first change starts the clock of the pause; further ones must not start it anew.
+    if (!this.#isDirty) this.#wake = stop;
+    await this.#options.clock.sleep(Math.min(delayMs, 60_000), woken.signal);
+    this.#wake = null;
+    signal.removeEventListener('abort', stop);
+    await nextTurn();
+  }
+
+  async #cycle(): Promise<void> {
+    const { state, clock, observer, take, report } = this.#options;
+    this.#runningSinceMs = clock.monotonicMs();
+    observer.started();
+    this.#isDirty = false;
+    const view = state.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
+    this.#views.push(view);
+    const sealMs = clock.monotonicMs() - this.#runningSinceMs;
+    const result = await this.#options.runner().run(view, this.#options.config(), clock.nowMs(), take);
+    this.#isWorkWaiting = result.report.jobs.some(isWaiting) || result.decisions.length > 0;
+    observer.finished(result, view, sealMs);
+    await report(result.report, view);
+    this.#cycles++;
+    this.#lastSuccessMs = clock.monotonicMs();
+  }
+}
+
+/** The engine itself failed, on any thread and each time. */
+function isOfCycle(error: unknown): boolean {
+  return error instanceof KaiError && error.code === 'CYCLE_FAILED';
+}
+
+function isWaiting({ state, staleMessage, staleSinceMs }: CycleReport['jobs'][number]): boolean {
+  return state !== 'scheduled' || staleMessage !== undefined || (staleSinceMs !== undefined && !Number.isNaN(staleSinceMs));
+}

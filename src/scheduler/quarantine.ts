@@ -1,0 +1,108 @@
+// A cycle that fails each time fails because of some job. Bisection over the waiting jobs finds it; it steps aside for a while, and all
+// others are served.
+import type { Clock } from '../kubernetes/clock.ts';
+import type { ClusterState } from './clusterState.ts';
+
+const FIRST_MS = 60_000;
+const MAX_MS = 3_600_000;
+
+interface Offender {
+  /** 0 = it may be tried again. */
+  untilMs: number;
+  failures: number;
+}
+
+/** Cycles with the first `served` groups visible succeed, with the first `failing` ones they fail. */
+interface Search {
+  readonly groups: readonly string[];
+  served: number;
+  failing: number;
+  /** Groups visible in the cycle that runs now. */
+  visible: number;
+}
+
+export interface QuarantineOptions {
+  readonly state: Pick<ClusterState, 'waitingGroups' | 'hideGroups'>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** The job that makes cycles fail; it is not tried for `pauseMs`. */
+  readonly onFound: (groupKey: string, error: unknown, pauseMs: number) => void;
+}
+
+export class Quarantine {
+  readonly #options: QuarantineOptions;
+  readonly #offenders = new Map<string, Offender>();
+  #search: Search | null = null;
+  #error: unknown;
+
+  constructor(options: QuarantineOptions) {
+    this.#options = options;
+  }
+
+  /** To be called after a failed cycle. True: another cycle is worth running at once. False: no job is to blame. */
+  failed(error: unknown): boolean {
+    const search = this.#search;
+    this.#error = error;
+    if (search === null) {
+      const groups = this.#options.state.waitingGroups().filter((group) => !this.#isAside(group));
+      // First without any of them: it may fail whoever waits.
+      this.#search = { groups, served: -1, failing: groups.length, visible: 0 };
+      this.#hide();
+      return groups.length > 0;
+    }
+    search.failing = search.visible;
+    if (search.failing === 0) {
+      this.#search = null;
+      this.#hide();
+      return false;
+    }
+    this.#narrow(search);
+    return true;
+  }
+
+  /** To be called after a cycle that succeeded. True: another one is worth running at once. */
+  succeeded(): boolean {
+    if (this.#search !== null) {
+      this.#search.served = this.#search.visible;
+      this.#narrow(this.#search);
+      return true;
+    }
+    return this.#release();
+  }
+
+  #narrow(search: Search): void {
+    if (search.failing - search.served > 1) search.visible = (search.served + search.failing) >> 1;
+    else this.#convict(search.groups[search.failing - 1]!);
+    this.#hide();
+  }
+
+  #convict(group: string): void {
+    const { clock, onFound } = this.#options;
+    const failures = (this.#offenders.get(group)?.failures ?? 0) + 1;
+    const pauseMs = Math.min(MAX_MS, FIRST_MS * 2 ** (failures - 1));
+    this.#offenders.set(group, { untilMs: clock.monotonicMs() + pauseMs, failures });
+    this.#search = null;
+    onFound(group, this.#error, pauseMs);
+  }
+
+  #isAside(group: string): boolean {
+    return (this.#offenders.get(group)?.untilMs ?? 0) > this.#options.clock.monotonicMs();
+  }
+
+  /** Those whose time is over get another try. True when there are some. */
+  #release(): boolean {
+    let isChanged = false;
+    for (const offender of this.#offenders.values()) {
+      if (offender.untilMs === 0 || offender.untilMs > this.#options.clock.monotonicMs()) continue;
+      offender.untilMs = 0;
+      isChanged = true;
+    }
+    if (isChanged) this.#hide();
+    return isChanged;
+  }
+
+  #hide(): void {
+    const hidden = [...this.#offenders.keys()].filter((group) => this.#isAside(group));
+    if (this.#search !== null) hidden.push(...this.#search.groups.slice(this.#search.visible));
+    this.#options.state.hideGroups(new Set(hidden));
+  }
+}
