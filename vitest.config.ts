@@ -14,7 +14,15 @@ export default defineConfig({
     projects: isEndToEnd
       ? [{ test: { ...timeouts, name: 'e2e', include: ON_A_SERVER, maxWorkers: 1, pool: 'forks' } }]
       : [
-          { test: { ...timeouts, name: 'unit', include: ['test/**/*.test.ts'], exclude: [...ALONE, ...ON_A_SERVER], sequence: { groupOrder: 0 } } },
+          {
+            test: {
+              ...timeouts,
+              name: 'unit',
+              include: ['test/**/*.test.ts'],
+              exclude: [...ALONE, ...ON_A_SERVER],
+              sequence: { groupOrder: 0 },
+            },
+          },
           { test: { ...timeouts, name: 'alone', include: ALONE, exclude: ON_A_SERVER, maxWorkers: 1, sequence: { groupOrder: 1 } } },
         ],
   },

@@ -6,6 +6,7 @@ import { subtractCounts, writesByKind } from '../../test/control-plane/serverMet
 import { ApiClient } from '../../test/e2e/support/apiClient.ts';
 import { createNamespace, createObjects } from '../../test/e2e/support/install.ts';
 import { nodeObject, podObject } from '../../test/e2e/support/objects.ts';
+import { percentile } from './statistics.ts';
 
 const HELP = `node bench/cluster/bareLoop.ts [--nodes 100] [--pods 800] [--concurrency 32] [--rounds 3] [--http1] [--sync] [--json]
 
@@ -42,10 +43,6 @@ export interface BareLoopFigures {
 const NAMESPACE = 'bare-loop';
 const PODS_PER_NODE = 8;
 
-function percentile(sorted: Float64Array, part: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
-}
-
 function serverCpuMs(plane: ControlPlane): number {
   return Object.values(plane.usage()).reduce((sum, { cpuMs }) => sum + cpuMs, 0);
 }
@@ -59,6 +56,32 @@ export async function createBareNodes(client: ApiClient, nodes: number): Promise
   );
 }
 
+/** Posts one binding per name, `concurrency` at a time; `nodeOf` gives the node of the name with that index. */
+export async function postBindings(
+  binder: ApiClient,
+  namespace: string,
+  names: readonly string[],
+  nodeOf: (index: number) => string,
+  concurrency: number,
+): Promise<{ readonly latenciesMs: Float64Array; readonly refused: number }> {
+  const latenciesMs = new Float64Array(names.length);
+  let next = 0;
+  let refused = 0;
+  const worker = async (): Promise<void> => {
+    while (next < names.length) {
+      const i = next++;
+      const name = names[i]!;
+      const body = `{"apiVersion":"v1","kind":"Binding","metadata":{"name":"${name}"},"target":{"apiVersion":"v1","kind":"Node","name":"${nodeOf(i)}"}}`;
+      const sentMs = performance.now();
+      const { status } = await binder.send('POST', `/api/v1/namespaces/${namespace}/pods/${name}/binding`, body);
+      latenciesMs[i] = performance.now() - sentMs;
+      if (status !== 201) refused++;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return { latenciesMs, refused };
+}
+
 /** Creates the pods, binds them in a timed loop, and deletes them again. */
 export async function measureBareLoop(plane: ControlPlane, client: ApiClient, options: BareLoopOptions): Promise<BareLoopFigures> {
   const { nodes, pods, concurrency, isHttp2 } = options;
@@ -69,37 +92,24 @@ export async function measureBareLoop(plane: ControlPlane, client: ApiClient, op
   );
   const binder = new ApiClient({ url: plane.url, ca: plane.ca, token: plane.adminToken, isHttp2, connections: isHttp2 ? 1 : concurrency });
   await binder.get('/version');
-  const latenciesMs = new Float64Array(pods);
   const [countsBefore, cpuBefore, ownBefore] = [await plane.metrics(), serverCpuMs(plane), process.cpuUsage()];
-  let next = 0;
-  let refused = 0;
-  const worker = async (): Promise<void> => {
-    while (next < pods) {
-      const i = next++;
-      const node = `bare-${Math.floor(i / PODS_PER_NODE) % nodes}`;
-      const body = `{"apiVersion":"v1","kind":"Binding","metadata":{"name":"pod-${i}"},"target":{"apiVersion":"v1","kind":"Node","name":"${node}"}}`;
-      const sentMs = performance.now();
-      const { status } = await binder.send('POST', `/api/v1/namespaces/${NAMESPACE}/pods/pod-${i}/binding`, body);
-      latenciesMs[i] = performance.now() - sentMs;
-      if (status !== 201) refused++;
-    }
-  };
+  const names = Array.from({ length: pods }, (_, i) => `pod-${i}`);
   const startedMs = performance.now();
-  await Promise.all(Array.from({ length: concurrency }, worker));
+  const nodeOf = (i: number): string => `bare-${Math.floor(i / PODS_PER_NODE) % nodes}`;
+  const { latenciesMs, refused } = await postBindings(binder, NAMESPACE, names, nodeOf, concurrency);
   const wallMs = performance.now() - startedMs;
   const own = process.cpuUsage(ownBefore);
   const cpuMs = serverCpuMs(plane) - cpuBefore;
   const writes = writesByKind(subtractCounts(await plane.metrics(), countsBefore));
   await binder.close();
   await client.delete(`/api/v1/namespaces/${NAMESPACE}/pods`, { gracePeriodSeconds: 0 });
-  const sorted = latenciesMs.sort();
   return {
     concurrency,
     pods,
     wallMs,
     bindingsPerSecond: (pods / wallMs) * 1000,
-    p50Ms: percentile(sorted, 0.5),
-    p99Ms: percentile(sorted, 0.99),
+    p50Ms: percentile(latenciesMs, 0.5),
+    p99Ms: percentile(latenciesMs, 0.99),
     serverCpuMsPerBinding: cpuMs / pods,
     clientCpuMsPerBinding: (own.user + own.system) / 1000 / pods,
     writes,

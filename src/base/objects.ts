@@ -33,10 +33,15 @@ export interface Container {
   readonly resources?: { readonly requests?: ResourceList | null; readonly limits?: ResourceList | null } | null;
   /** `Always` on an init container makes it a sidecar. */
   readonly restartPolicy?: string;
-  readonly ports?: readonly { readonly containerPort?: number; readonly hostPort?: number; readonly hostIP?: string; readonly protocol?: string }[] | null;
+  readonly ports?:
+    | readonly { readonly containerPort?: number; readonly hostPort?: number; readonly hostIP?: string; readonly protocol?: string }[]
+    | null;
   readonly volumeMounts?: readonly { readonly name: string }[] | null;
   readonly env?:
-    | readonly { readonly name?: string; readonly valueFrom?: { readonly configMapKeyRef?: { readonly name?: string; readonly optional?: boolean } | null } | null }[]
+    | readonly {
+        readonly name?: string;
+        readonly valueFrom?: { readonly configMapKeyRef?: { readonly name?: string; readonly optional?: boolean } | null } | null;
+      }[]
     | null;
   readonly envFrom?: readonly { readonly configMapRef?: { readonly name?: string; readonly optional?: boolean } | null }[] | null;
 }
@@ -46,7 +51,9 @@ export interface Volume {
   readonly persistentVolumeClaim?: { readonly claimName: string } | null;
   readonly ephemeral?: { readonly volumeClaimTemplate?: unknown } | null;
   readonly configMap?: { readonly name?: string; readonly optional?: boolean } | null;
-  readonly projected?: { readonly sources?: readonly { readonly configMap?: { readonly name?: string; readonly optional?: boolean } | null }[] | null } | null;
+  readonly projected?: {
+    readonly sources?: readonly { readonly configMap?: { readonly name?: string; readonly optional?: boolean } | null }[] | null;
+  } | null;
 }
 
 export interface Pod {
@@ -61,7 +68,11 @@ export interface Pod {
     readonly resources?: { readonly requests?: ResourceList | null } | null;
     readonly nodeSelector?: Readonly<Record<string, string>> | null;
     readonly affinity?: {
-      readonly nodeAffinity?: { readonly requiredDuringSchedulingIgnoredDuringExecution?: { readonly nodeSelectorTerms?: readonly NodeSelectorTerm[] | null } | null } | null;
+      readonly nodeAffinity?: {
+        readonly requiredDuringSchedulingIgnoredDuringExecution?: {
+          readonly nodeSelectorTerms?: readonly NodeSelectorTerm[] | null;
+        } | null;
+      } | null;
       readonly podAffinity?: {
         readonly requiredDuringSchedulingIgnoredDuringExecution?: readonly PodAffinityTerm[] | null;
         readonly preferredDuringSchedulingIgnoredDuringExecution?: readonly WeightedPodAffinityTerm[] | null;
@@ -76,13 +87,17 @@ export interface Pod {
     readonly priorityClassName?: string;
     readonly schedulingGates?: readonly { readonly name: string }[] | null;
     readonly volumes?: readonly Volume[] | null;
-    readonly resourceClaims?: readonly { readonly name: string; readonly resourceClaimName?: string | null; readonly resourceClaimTemplateName?: string | null }[] | null;
+    readonly resourceClaims?:
+      | readonly { readonly name: string; readonly resourceClaimName?: string | null; readonly resourceClaimTemplateName?: string | null }[]
+      | null;
   };
   readonly status?: {
     readonly phase?: string;
     readonly nominatedNodeName?: string;
     /** Of these only `Ready` is read. */
-    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason?: string; readonly message?: string }[] | null;
+    readonly conditions?:
+      | readonly { readonly type: string; readonly status: string; readonly reason?: string; readonly message?: string }[]
+      | null;
     readonly qosClass?: string;
     readonly resourceClaimStatuses?: readonly { readonly name: string; readonly resourceClaimName?: string | null }[] | null;
     readonly extendedResourceClaimStatus?: { readonly resourceClaimName?: string } | null;
@@ -111,7 +126,11 @@ export interface Queue {
     readonly displayName?: string;
     readonly parentQueue?: string;
     readonly priority?: number | null;
-    readonly resources?: { readonly cpu?: QueueResource | null; readonly memory?: QueueResource | null; readonly gpu?: QueueResource | null } | null;
+    readonly resources?: {
+      readonly cpu?: QueueResource | null;
+      readonly memory?: QueueResource | null;
+      readonly gpu?: QueueResource | null;
+    } | null;
     readonly preemptMinRuntime?: string | null;
     readonly reclaimMinRuntime?: string | null;
   } | null;

@@ -1,6 +1,6 @@
+import type { ObjectProblem } from './errors.ts';
 import type { ListName } from './objects.ts';
 import type { SnapshotView } from './snapshotView.ts';
-import type { ObjectProblem } from './errors.ts';
 
 /** Keeps the tables of a cluster up to date, object by object, and seals them into snapshots. */
 export interface SnapshotWriter {

@@ -44,9 +44,10 @@ export function registerSimulate(program: Command): void {
     .addOption(new Option('--arrive <percent>', 'GPU demand to submit, % of the capacity (default: 130)').argParser(parseArrive))
     .option('--departures', 'pods of the trace leave: as recorded, or with --arrive spread over --hours, each for as long as it lived')
     .addOption(
-      new Option('--queues <count>', 'queues that share the cluster of the trace, each with an equal quota (default: 1, no limits)').argParser(
-        parseQueues,
-      ),
+      new Option(
+        '--queues <count>',
+        'queues that share the cluster of the trace, each with an equal quota (default: 1, no limits)',
+      ).argParser(parseQueues),
     )
     .option('--audit', 'check every cycle against the rules, independently of the engine; a finding makes the exit code 1')
     .addOption(new Option('--seed <number>', `seed of everything random (default: ${DEFAULT_SEED})`).argParser(parseSeed))

@@ -11,8 +11,8 @@ import { createFragmentation } from './placement/gpuWaste.ts';
 import { readRequest } from './placement/requests.ts';
 import { jobReports, queueReports } from './report/reports.ts';
 import { staleBindRequests } from './report/staleBindRequests.ts';
+import { openSession, STATE_HEADER, sizesOf } from './session/open.ts';
 import { listDims } from './session/openNodes.ts';
-import { openSession, sizesOf, STATE_HEADER } from './session/open.ts';
 import { readPlugins, readPolicies } from './session/plugins.ts';
 import { openState, stateSize } from './state/layout.ts';
 
@@ -44,7 +44,10 @@ export function runCycle(
   const actions = config.actions.map((name) => {
     const action = findAction(name);
     if (action !== undefined) return action;
-    throw new KaiError('UNKNOWN_ACTION', `action '${name}' does not exist in this version; existing actions: ${EXISTING_ACTIONS.join(', ')}`);
+    throw new KaiError(
+      'UNKNOWN_ACTION',
+      `action '${name}' does not exist in this version; existing actions: ${EXISTING_ACTIONS.join(', ')}`,
+    );
   });
   const session = openSession(view, config, nowMs, state, port);
   sink.phase('open');

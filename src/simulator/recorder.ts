@@ -160,7 +160,8 @@ export class Recorder {
     if (this.pods.waiting === 0) return [];
     if (this.#waitingPods === undefined) {
       const view = this.#lastView;
-      this.#waitingPods = view === undefined || this.lastReport === undefined ? [] : listWaiting(view, this.lastReport, this.#lastDecisions);
+      this.#waitingPods =
+        view === undefined || this.lastReport === undefined ? [] : listWaiting(view, this.lastReport, this.#lastDecisions);
     }
     return this.#waitingPods;
   }

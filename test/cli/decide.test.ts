@@ -115,7 +115,8 @@ function waitingReport(view: SnapshotView): CycleReport {
       },
     ],
     counts: { bound: 1, pipelined: 0, evicted: 0, jobsAttempted: 2, jobsFailed: 1, nodesEvaluated: 2, scans: 0, classes: 1 },
-    search: emptySearchCounts(), phaseMs: { open: 1, allocate: 0.5 },
+    search: emptySearchCounts(),
+    phaseMs: { open: 1, allocate: 0.5 },
     staleBindRequests: [],
   };
 }

@@ -40,4 +40,6 @@ for (const verdict of order) {
   console.log(`${verdict}: ${group.length}`);
   if (verdict !== 'equal' || args.includes('--all')) for (const r of group) console.log(`  ${r.id}: ${r.text}`);
 }
-console.log(`${rows.length - rows.filter((r) => r.verdict === 'worse').length} passed, ${rows.filter((r) => r.verdict === 'worse').length} failed`);
+console.log(
+  `${rows.length - rows.filter((r) => r.verdict === 'worse').length} passed, ${rows.filter((r) => r.verdict === 'worse').length} failed`,
+);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import { type CycleReport, type Decision, type JobReport, emptySearchCounts } from '../../src/base/decisions.ts';
+import { type CycleReport, type Decision, emptySearchCounts, type JobReport } from '../../src/base/decisions.ts';
 import type { Pod } from '../../src/base/objects.ts';
 import type { PodGroupRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -17,7 +17,8 @@ const EMPTY_REPORT: CycleReport = {
   jobs: [],
   queues: [],
   counts: { bound: 0, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 },
-  search: emptySearchCounts(), phaseMs: {},
+  search: emptySearchCounts(),
+  phaseMs: {},
   staleBindRequests: [],
 };
 

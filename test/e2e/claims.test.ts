@@ -112,7 +112,10 @@ onCluster('device claims', {}, (bed) => {
     expect(devicesOf(await claims(bed()))).toEqual([]);
     const path = `/apis/${API}/resourceslices/d2-${DRIVER}`;
     const { metadata } = await bed().client.get(path);
-    await bed().client.replace(path, { ...slice('d2', 2, 2), metadata: { name: metadata.name, resourceVersion: metadata.resourceVersion } });
+    await bed().client.replace(path, {
+      ...slice('d2', 2, 2),
+      metadata: { name: metadata.name, resourceVersion: metadata.resourceVersion },
+    });
     await bed().untilRunning(keys);
     expect(new Set(devicesOf(await claims(bed()))).size).toBe(4);
   });
@@ -138,7 +141,9 @@ onCluster('device claims', {}, (bed) => {
     const made = await claims(bed());
     expect(made).toHaveLength(2);
     expect(new Set(devicesOf(made)).size).toBe(2);
-    const status = bed().audit.pods.get(keys[0]!)?.status as { readonly extendedResourceClaimStatus?: { readonly resourceClaimName: string } };
+    const status = bed().audit.pods.get(keys[0]!)?.status as {
+      readonly extendedResourceClaimStatus?: { readonly resourceClaimName: string };
+    };
     expect(made.map(({ metadata }) => metadata.name)).toContain(status.extendedResourceClaimStatus?.resourceClaimName);
     await bed().untilUnschedulable(await bed().createGang('e3', 1, { gpus: 1 }));
     await bed().delete(keys[0]!);

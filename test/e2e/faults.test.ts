@@ -22,7 +22,12 @@ onCluster('faults', { isProxied: true, env: { NODE_OPTIONS: `--import=${THREAD_K
   test.each([409, 410, 429, 500])('answers %i to a part of all requests', async (status) => {
     await bed().createCluster(8);
     const retryAfterSeconds = status === 429 ? 1 : undefined;
-    const fault = bed().proxy.inject({ action: { kind: 'status', status, retryAfterSeconds }, isWatch: false, probability: 0.3, times: 60 });
+    const fault = bed().proxy.inject({
+      action: { kind: 'status', status, retryAfterSeconds },
+      isWatch: false,
+      probability: 0.3,
+      times: 60,
+    });
     const keys = await submit(bed(), `s${status}`, 12);
     await bed().untilRunning(keys);
     expect(fault.hits).toBeGreaterThan(5);
@@ -52,7 +57,13 @@ onCluster('faults', { isProxied: true, env: { NODE_OPTIONS: `--import=${THREAD_K
   test('watches that are cut, expired and garbled, again and again under load', async () => {
     await bed().createCluster(8);
     const { proxy } = bed();
-    const actions = [() => proxy.cutWatches(), () => proxy.expireWatches(), () => proxy.garbleWatches(), () => proxy.cutWatches(/pods/), () => proxy.goAway()];
+    const actions = [
+      () => proxy.cutWatches(),
+      () => proxy.expireWatches(),
+      () => proxy.garbleWatches(),
+      () => proxy.cutWatches(/pods/),
+      () => proxy.goAway(),
+    ];
     const keys: string[] = [];
     for (let round = 0; round < 10; round++) {
       const more = submit(bed(), `w${round}`, 1);
@@ -182,7 +193,9 @@ onCluster('faults', { isProxied: true, env: { NODE_OPTIONS: `--import=${THREAD_K
     const keys = (await Promise.all(Array.from({ length: 10 }, (_, i) => submitShare(i)))).flat();
     await bed().untilRunning(keys);
     expect(lost.hits).toBeGreaterThan(0);
-    const made = bed().audit.records.filter(({ key, deletionMs, goneMs }) => key.startsWith('kai-resource-reservation/') && deletionMs === undefined && goneMs === undefined);
+    const made = bed().audit.records.filter(
+      ({ key, deletionMs, goneMs }) => key.startsWith('kai-resource-reservation/') && deletionMs === undefined && goneMs === undefined,
+    );
     expect(made).toHaveLength(1);
     bed().proxy.clear();
   });

@@ -19,7 +19,9 @@ function reservations(bed: Bed): KubeObject[] {
 
 async function mapsOf(bed: Bed, pod: string): Promise<ConfigMap[]> {
   const { items } = await bed.client.list<ConfigMap>(`/api/v1/namespaces/${TEAM}/configmaps`);
-  return items.filter((map) => map.metadata.name.startsWith(`${pod}-shared-gpu`)).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  return items
+    .filter((map) => map.metadata.name.startsWith(`${pod}-shared-gpu`))
+    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 
 const half = { gpuFraction: '0.5' };

@@ -107,7 +107,12 @@ onCluster('gangs', {}, (bed) => {
     await bed().until('four pods', () => bed().boundOf(first).length === 4);
     const second = await submit('second');
     await bed().untilUnschedulable(second);
-    const perGroup = [0, 1].map((rest) => bed().boundOf(first).filter((key) => Number(key.at(-1)) % 2 === rest).length);
+    const perGroup = [0, 1].map(
+      (rest) =>
+        bed()
+          .boundOf(first)
+          .filter((key) => Number(key.at(-1)) % 2 === rest).length,
+    );
     expect(perGroup).toEqual([2, 2]);
     expect(bed().boundOf(second)).toEqual([]);
   });

@@ -20,7 +20,11 @@ async function createReplicaSet(bed: Bed, name: string, replicas: number, gpus: 
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
     metadata: { name },
-    spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { ...pod.metadata, name: undefined }, spec: pod.spec } },
+    spec: {
+      replicas,
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { ...pod.metadata, name: undefined }, spec: pod.spec },
+    },
   });
 }
 
@@ -79,7 +83,10 @@ onCluster('nodes', {}, (bed) => {
   test('pods of other schedulers take room and are left alone', async () => {
     await bed().createCluster(1, { gpus: 2 });
     const foreign = (name: string): object => podObject(TEAM, name, { schedulerName: 'default-scheduler', gpus: 1 });
-    await bed().create(podObject(TEAM, 'bound', { schedulerName: 'default-scheduler', gpus: 1, spec: { nodeName: 'n1' } }), foreign('waiting'));
+    await bed().create(
+      podObject(TEAM, 'bound', { schedulerName: 'default-scheduler', gpus: 1, spec: { nodeName: 'n1' } }),
+      foreign('waiting'),
+    );
     await bed().untilRunning([`${TEAM}/bound`]);
     const two = await bed().createGang('two', 2, { gpus: 1 });
     await bed().untilUnschedulable(two);
@@ -96,7 +103,10 @@ onCluster('nodes', {}, (bed) => {
       await bed().createGang(`own${round}`, 1, { cpu: '3' });
       await bed().create(podObject(TEAM, `foreign${round}`, { schedulerName: 'other', cpu: '3', gracePeriodSeconds: 0, spec: {} }));
       const target = { kind: 'Node', name: node };
-      await bed().client.create(`/api/v1/namespaces/${TEAM}/pods/foreign${round}/binding`, { metadata: { name: `foreign${round}` }, target });
+      await bed().client.create(`/api/v1/namespaces/${TEAM}/pods/foreign${round}/binding`, {
+        metadata: { name: `foreign${round}` },
+        target,
+      });
       await bed().untilBound([`${TEAM}/own${round}-0`]);
       for (const key of bed().audit.pods.keys()) await bed().delete(key, { gracePeriodSeconds: 0 });
       await bed().until('no pods', () => bed().audit.pods.size === 0);
@@ -117,7 +127,12 @@ onCluster('nodes', {}, (bed) => {
   });
   test('affinity, selectors and taints decide where a pod may run', async () => {
     const taints = [{ key: 'team', value: 'red', effect: 'NoSchedule' }];
-    await bed().create(nodeObject('n1', { gpus: 1 }), nodeObject('n2', { gpus: 1, taints }), nodeObject('c1', { gpus: 0 }), queueObject('examples'));
+    await bed().create(
+      nodeObject('n1', { gpus: 1 }),
+      nodeObject('n2', { gpus: 1, taints }),
+      nodeObject('c1', { gpus: 0 }),
+      queueObject('examples'),
+    );
     const refused = await bed().createGang('refused', 1, { gpus: 1, spec: { affinity: onNode('In', ['c1']) } });
     const tainted = await bed().createGang('tainted', 1, { gpus: 1, spec: { affinity: onNode('In', ['n2']) } });
     await bed().untilUnschedulable([...refused, ...tainted]);
@@ -134,7 +149,11 @@ onCluster('nodes', {}, (bed) => {
     await bed().create(...['n1', 'n2', 'n3'].map((name) => nodeObject(name, { gpus: 4 })), queueObject('examples'));
     const term = (app: string): object => ({ topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app } } });
     const required = (kind: string, app: string): object => ({ [kind]: { requiredDuringSchedulingIgnoredDuringExecution: [term(app)] } });
-    const leader = await bed().createGang('leader', 1, { gpus: 1, labels: { app: 'leader' }, nodeSelector: { 'kubernetes.io/hostname': 'n2' } });
+    const leader = await bed().createGang('leader', 1, {
+      gpus: 1,
+      labels: { app: 'leader' },
+      nodeSelector: { 'kubernetes.io/hostname': 'n2' },
+    });
     await bed().untilRunning(leader);
     const follower = await bed().createGang('follower', 2, { gpus: 1, spec: { affinity: required('podAffinity', 'leader') } });
     await bed().untilRunning(follower);
@@ -179,7 +198,9 @@ onCluster('nodes', {}, (bed) => {
           capacity: { storage: '10Gi' },
           accessModes: ['ReadWriteOnce'],
           local: { path: '/disk' },
-          nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['n2'] }] }] } },
+          nodeAffinity: {
+            required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['n2'] }] }] },
+          },
         },
       },
       {
@@ -195,7 +216,9 @@ onCluster('nodes', {}, (bed) => {
     const creation = bed().createGang('disk-user', 1, { gpus: 1, spec: { volumes } });
     const claimPath = `/api/v1/namespaces/${TEAM}/persistentvolumeclaims/data`;
     await bed().until('the volume to name its claim', async () => {
-      const volume = await bed().client.get<{ readonly metadata: never; readonly spec: { readonly claimRef?: object } }>('/api/v1/persistentvolumes/disk');
+      const volume = await bed().client.get<{ readonly metadata: never; readonly spec: { readonly claimRef?: object } }>(
+        '/api/v1/persistentvolumes/disk',
+      );
       return volume.spec.claimRef !== undefined;
     });
     await bed().client.patch('/api/v1/persistentvolumes/disk/status', { status: { phase: 'Bound' } });
@@ -209,9 +232,11 @@ onCluster('nodes', {}, (bed) => {
     await bed().untilGone(keys);
     for (const path of [claimPath, '/api/v1/persistentvolumes/disk']) {
       await bed().client.patch(path, { metadata: { finalizers: null } });
-      await bed().client.delete(path).catch((error: unknown) => {
-        if (!(error instanceof ApiError && error.status === 404)) throw error;
-      });
+      await bed()
+        .client.delete(path)
+        .catch((error: unknown) => {
+          if (!(error instanceof ApiError && error.status === 404)) throw error;
+        });
     }
     await bed().client.delete('/apis/storage.k8s.io/v1/storageclasses/manual');
   });
@@ -219,7 +244,10 @@ onCluster('nodes', {}, (bed) => {
   test('a namespace that is deleted takes its gangs with it, and nobody writes about them any more (OP-13)', async () => {
     await bed().createCluster(1, { gpus: 4 });
     await createNamespace(bed().client, 'leaving');
-    for (const [group, count] of [['runs', 2], ['waits', 8]] as const) {
+    for (const [group, count] of [
+      ['runs', 2],
+      ['waits', 8],
+    ] as const) {
       await bed().create(podGroupObject('leaving', group, 'examples', { minMember: count }));
       await bed().create(...Array.from({ length: count }, (_, i) => podObject('leaving', `${group}-${i}`, { group, gpus: 1 })));
     }

@@ -47,7 +47,10 @@ onCluster('queues', {}, (bed) => {
 
   test('a quota raised at run time reclaims', async () => {
     await bed().create(nodeObject('n1', { gpus: 2 }), queueObject('dept', { gpu: { quota: 2, limit: 2 } }));
-    await bed().create(queueObject('a', { parent: 'dept', gpu: { quota: 2 } }), queueObject('b', { parent: 'dept', gpu: { overQuotaWeight: 0 } }));
+    await bed().create(
+      queueObject('a', { parent: 'dept', gpu: { quota: 2 } }),
+      queueObject('b', { parent: 'dept', gpu: { overQuotaWeight: 0 } }),
+    );
     const held: string[] = [];
     for (let i = 0; i < 2; i++) held.push(...(await bed().createGang(`a${i}`, 1, { queue: 'a', gpus: 1 })));
     await bed().untilRunning(held);

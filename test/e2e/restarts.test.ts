@@ -14,6 +14,11 @@ function slowBindings(bed: Bed): void {
   bed.proxy.inject({ action: { kind: 'delay', delayMs: 1_500 }, method: 'POST', path: /-[1-9][0-9]*\/binding$/ });
 }
 
+/** Only some pods of a gang can be bound until the faults are cleared. */
+function blockMostBindings(bed: Bed): void {
+  bed.proxy.inject({ action: { kind: 'status', status: 503 }, method: 'POST', path: /-\d*[2-9]\/binding$/ });
+}
+
 /** Started as the only one, so that it leads. */
 async function startLeader(bed: Bed, name: string): Promise<SchedulerProcess> {
   const before = await holder(bed);
@@ -49,7 +54,7 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
   test('killed in the middle of a gang, a new process completes it', async () => {
     await bed().createCluster(2);
     await bed().startScheduler('first');
-    slowBindings(bed());
+    blockMostBindings(bed());
     const keys = await bed().createGang('gang', 16, { gpus: 1 });
     await bed().untilBound([keys[0]!]);
     await bed().endScheduler('first', 'SIGKILL');
@@ -77,7 +82,7 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
     const first = await holder(bed());
     await bed().startScheduler('standby', { args: ELECTED });
     expect(await holder(bed())).toBe(first);
-    slowBindings(bed());
+    blockMostBindings(bed());
     const keys = await bed().createGang('gang', 64, { gpus: 1 });
     await bed().untilBound([keys[0]!]);
     await bed().endScheduler('leader', 'SIGKILL');
@@ -150,6 +155,7 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
     const underWay = await bed().createGang('under-way', 2, { gpus: 1 });
     const [failed] = await bed().createGang('failed', 1, { gpus: 1 });
     const [homeless] = await bed().createGang('homeless', 1, { gpus: 1 });
+    await bed().until('the pods to be seen', () => bed().audit.pods.has(homeless!));
     const podOf = (key: string): KubeObject => bed().audit.pods.get(key)!;
     await bed().create(...underWay.map((key) => bindRequest(podOf(key), 'n1')), bindRequest(podOf(failed!), 'n2'));
     await bed().client.patch(`${requestPath('failed-0')}/status`, { status: { phase: 'Failed', reason: 'no' } });
@@ -179,8 +185,7 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
   test('a pod that is recreated under its name is another pod to a bind request', async () => {
     await bed().createCluster(1, { gpus: 1 });
     const [key] = await bed().createGang('again', 1, { gpus: 1 });
-    const old = bed().audit.pods.get(key!)!;
-    await bed().create(bindRequest(old, 'n1'));
+    await bed().create(bindRequest(await bed().client.get(`/api/v1/namespaces/${TEAM}/pods/again-0`), 'n1'));
     await bed().delete(key!, { gracePeriodSeconds: 0 });
     await bed().untilGone([key!]);
     await bed().create(podObject(TEAM, 'again-0', { group: 'again', gpus: 1 }));
@@ -213,9 +218,11 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
 
   test('a process that lacks a permission says which and does not start', async () => {
     const name = 'powerless';
-    await bed().create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: KAI_NAMESPACE } }).catch((error: unknown) => {
-      if (!(error instanceof ApiError && error.status === 409)) throw error;
-    });
+    await bed()
+      .create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: KAI_NAMESPACE } })
+      .catch((error: unknown) => {
+        if (!(error instanceof ApiError && error.status === 409)) throw error;
+      });
     const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } };
     const path = `/api/v1/namespaces/${KAI_NAMESPACE}/serviceaccounts/${name}/token`;
     const { status } = await bed().client.create<{ readonly status: { readonly token: string } }>(path, request);

@@ -1,7 +1,7 @@
 // A small deterministic engine for the runner's tests: every job searches all nodes, takes the best one and commits a batch.
 // It fails on demand. Its script travels in `config.scenarioSearchBudgets`.
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import { type CycleReport, type RawDecision, emptySearchCounts } from '../../src/base/decisions.ts';
+import { type CycleReport, emptySearchCounts, type RawDecision } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';

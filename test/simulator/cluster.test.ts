@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ReceivedType } from '../../src/base/codes.ts';
-import { type CycleReport, type Decision, type JobReport, emptySearchCounts } from '../../src/base/decisions.ts';
+import { type CycleReport, type Decision, emptySearchCounts, type JobReport } from '../../src/base/decisions.ts';
 import { LIST_NAMES, type ListName, type OtherObject, type Pod, type PodGroup } from '../../src/base/objects.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -254,7 +254,8 @@ describe('the report of a cycle', () => {
     jobs: [{ podGroupRow: 0 as PodGroupRow, state: 'unschedulable', message: '', errors: [], pods: [], isConditionWanted: true, ...job }],
     queues: [],
     counts: { bound: 0, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 },
-    search: emptySearchCounts(), phaseMs: {},
+    search: emptySearchCounts(),
+    phaseMs: {},
     staleBindRequests: [],
   });
   const conditionsOf = (cluster: EmbeddedCluster): string[] =>

@@ -1,5 +1,5 @@
 import { ReceivedType, RequestType } from '../../src/base/codes.ts';
-import { type CycleReport, type Decision, type JobReport, emptySearchCounts } from '../../src/base/decisions.ts';
+import { type CycleReport, type Decision, emptySearchCounts, type JobReport } from '../../src/base/decisions.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import type { CycleResult, CycleRunner } from '../../src/runner/cycleRunner.ts';
@@ -89,7 +89,14 @@ function reportOf(jobs: readonly JobReport[], bound: number): CycleReport {
     scans: 0,
     classes: 0,
   };
-  return { jobs, queues: [], counts, search: emptySearchCounts(), phaseMs: { open: 0.25, allocate: 0.5, report: 0.25 }, staleBindRequests: [] };
+  return {
+    jobs,
+    queues: [],
+    counts,
+    search: emptySearchCounts(),
+    phaseMs: { open: 0.25, allocate: 0.5, report: 0.25 },
+    staleBindRequests: [],
+  };
 }
 
 function openRooms(view: SnapshotView): NodeRoom[] {

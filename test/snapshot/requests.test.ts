@@ -132,7 +132,9 @@ describe('GPU request record, spec 02 section 2.3', () => {
   it('takes fewer than one device as a demand that nothing meets, with a problem (03 section 9.4)', () => {
     const bad = pod({}, { metadata: { annotations: { 'gpu-fraction': '0.5', 'gpu-fraction-num-devices': '-1' } } });
     const { row, problems } = projectWithProblems('pods', bad);
-    expect(problems).toEqual(['Pod ns/p: metadata.annotations[gpu-fraction-num-devices]: -1 devices; must be at least 1, the pod stays pending']);
+    expect(problems).toEqual([
+      'Pod ns/p: metadata.annotations[gpu-fraction-num-devices]: -1 devices; must be at least 1, the pod stays pending',
+    ]);
     expect(row.shape).toMatchObject({ gpuCount: 0, gpuPortion: 0.5 });
   });
 

@@ -1,6 +1,6 @@
+import { ReceivedType } from '../../base/codes.ts';
 import type { RawDecision, TakenBack } from '../../base/decisions.ts';
 import { formatGoDuration } from '../../base/duration.ts';
-import { ReceivedType } from '../../base/codes.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
 import { jobCount } from '../jobs/gang.ts';
 import { createJobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
@@ -12,9 +12,9 @@ import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Statement } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
+import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
 import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
-import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
 import { recordEvictions } from '../victims/safety.ts';
 import type { Solution } from '../victims/search.ts';
@@ -45,7 +45,8 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       s.search.attempts++;
       order ??= createVictimOrder(s);
       const st = createStatement(s);
-      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
+      if (hasGenerator(s) && mayPreempt(s, action, job, tasks))
+        solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
       if (solution === null) failed.add(key);
       else {
         s.search.solved++;
@@ -183,7 +184,11 @@ function finish(st: Statement, action: VictimAction, job: number, { start, units
   }
   if (takenBack.length > 0) batch[0] = { ...batch[0]!, details: { ...batch[0]!.details, takenBack } };
   for (const d of batch) if (d.kind === 'evict') s.robbed.add(jobOf(s, d.podRow));
-  if (s.safety !== null) recordEvictions(s, batch.flatMap((d) => (d.kind === 'evict' ? [d.podRow] : [])));
+  if (s.safety !== null)
+    recordEvictions(
+      s,
+      batch.flatMap((d) => (d.kind === 'evict' ? [d.podRow] : [])),
+    );
   for (const victim of perJob.keys()) if (jobCount(s, victim, SET_CELL.allocated) === 0) s.started.delete(victim);
   emit(batch);
   return [...perJob.keys()];

@@ -1,6 +1,6 @@
-import { SET_CELL } from '../state/layout.ts';
 import { countOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
 
 /** Leaf: alive − gated ≥ min (spec 02 section 4.3). */
 export function isSetReady(s: Session, podSet: number): boolean {

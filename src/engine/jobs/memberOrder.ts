@@ -1,6 +1,6 @@
-import { SET_CELL } from '../state/layout.ts';
 import { countOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
 import { countSatisfied } from './gang.ts';
 
 /**
@@ -18,7 +18,7 @@ export function orderMembers(s: Session, members: readonly SubGroupMember[]): re
   keyed.sort((a, b) => {
     const isLow = Number(a.count >= a.need) - Number(b.count >= b.need);
     if (isLow !== 0 || a.count < a.need) return isLow;
-    if ((a.need > 0) !== (b.need > 0)) return a.need > 0 ? -1 : 1;
+    if (a.need > 0 !== b.need > 0) return a.need > 0 ? -1 : 1;
     if (a.need === 0) return a.count - b.count;
     return a.count * b.need - b.count * a.need;
   });

@@ -1,8 +1,8 @@
-import { SET_CELL } from '../state/layout.ts';
-import { countOf, requestOf, statusOf } from '../session/occupy.ts';
 import { demandGpuMilli } from '../session/demand.ts';
+import { countOf, requestOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember, SubGroupSet } from '../session/session.ts';
 import { Status } from '../session/status.ts';
+import { SET_CELL } from '../state/layout.ts';
 import { countSatisfied, isFlat, isMemberReady, isMemberSatisfied, rootOf } from './gang.ts';
 import { orderMembers } from './memberOrder.ts';
 import { sortedPods } from './taskOrder.ts';

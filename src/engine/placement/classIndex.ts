@@ -1,5 +1,5 @@
-import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { CycleCounts } from '../../base/decisions.ts';
+import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { SearchPort } from '../parallel.ts';
 import type { Journal } from '../state/journal.ts';
 import type { SlotColumns } from '../state/layout.ts';
@@ -46,7 +46,13 @@ const NEVER = -1;
 /** Changes read per node that may be evaluated: reading one is that much cheaper. */
 const CHANGES_READ = 32;
 
-export function createClassIndex(view: SnapshotView, evaluator: Evaluator, journal: Journal, port: SearchPort, counts: CycleCounts): ClassIndex {
+export function createClassIndex(
+  view: SnapshotView,
+  evaluator: Evaluator,
+  journal: Journal,
+  port: SearchPort,
+  counts: CycleCounts,
+): ClassIndex {
   const { sizes } = evaluator.state;
   return {
     view,

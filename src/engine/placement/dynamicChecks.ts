@@ -1,9 +1,9 @@
 import { SignatureFlag } from '../../base/codes.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { PreparedAffinity } from '../filters/podAffinity.ts';
+import { findViolation } from '../queues/capacity.ts';
 import { requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { findViolation } from '../queues/capacity.ts';
 import { PredicateCode } from './reasons.ts';
 import { deviceMib, type Request } from './requests.ts';
 
@@ -44,7 +44,17 @@ export function dynamicChecks(s: Session, podRow: number, job: number): DynamicC
 
 /** Checks of nothing but the queue's sums: for shared requests, whose GPU amount depends on the node. */
 export function capacityOnly(s: Session, podRow: number, job: number): DynamicChecks {
-  return { podRow, job, request: requestOf(s, podRow), usesPorts: false, affinity: null, usesVolumes: false, usesStorage: false, usesDra: false, extra: null };
+  return {
+    podRow,
+    job,
+    request: requestOf(s, podRow),
+    usesPorts: false,
+    affinity: null,
+    usesVolumes: false,
+    usesStorage: false,
+    usesDra: false,
+    extra: null,
+  };
 }
 
 function extraScores(s: Session, podRow: number): Float64Array | null {

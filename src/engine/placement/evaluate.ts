@@ -1,4 +1,4 @@
-import { NodeFlag, NODE_NOT_USABLE, RequestType } from '../../base/codes.ts';
+import { NODE_NOT_USABLE, NodeFlag, RequestType } from '../../base/codes.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { compileNodeConstraints, nodeConstraintCodesInto } from '../filters/nodeConstraints.ts';
 import { NodeKind, type SlotColumns, type State } from '../state/layout.ts';
@@ -163,7 +163,15 @@ export function fittingGroups(state: State, n: number, mib: number): number {
  * live ledgers; `before` and `after` must be filled. A key orders nodes exactly as the summed scores of spec 03 section 8
  * do, apart from parts that differ between pods of a class (nomination, pod affinity, topology), which callers put above it.
  */
-export function evaluateNode(e: Evaluator, r: Request, isGpuTask: boolean, slot: SlotColumns, n: number, extraGpus: number, credit: number): void {
+export function evaluateNode(
+  e: Evaluator,
+  r: Request,
+  isGpuTask: boolean,
+  slot: SlotColumns,
+  n: number,
+  extraGpus: number,
+  credit: number,
+): void {
   const { ledger: l, facts } = e.state;
   slot.lack[n] = 0;
   const gpus = r.wholeGpus + extraGpus;
@@ -283,7 +291,7 @@ function insufficient(e: Evaluator, r: Request, n: number): number {
 }
 
 /** GPUs of the request as spec 03 section 7.1 compares them; memory requests by their portion on this node. */
-export function requestedGpus(r: Request, nodeMib: number): number {
+function requestedGpus(r: Request, nodeMib: number): number {
   if (r.gpuMemoryMib > 0) return r.deviceCount * devicePortion(r, nodeMib);
   return r.gpuHundredths / 100;
 }

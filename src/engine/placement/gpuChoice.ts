@@ -56,7 +56,13 @@ export function chooseDevices(e: Evaluator, r: Request, n: number, pipelineOnly:
 }
 
 /** The devices that the node's score was computed for; waiting as in section 9.2. */
-function chooseByFragmentation(e: Evaluator, groups: readonly number[] | null, r: Request, n: number, pipelineOnly: boolean): DeviceChoice | null {
+function chooseByFragmentation(
+  e: Evaluator,
+  groups: readonly number[] | null,
+  r: Request,
+  n: number,
+  pipelineOnly: boolean,
+): DeviceChoice | null {
   if (groups === null) return null;
   const { groups: g, ledger, facts } = e.state;
   const nodeMib = facts.gpuMemoryMib[n]!;

@@ -1,9 +1,9 @@
+import { recordNodeReasons } from '../report/nodeReasons.ts';
 import { nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import type { SlotColumns } from '../state/layout.ts';
 import { place, type Statement } from '../statement.ts';
-import { recordNodeReasons } from '../report/nodeReasons.ts';
 import { classAmong, classOf } from './classIndex.ts';
 import { capacityOnly, checkNode, type DynamicChecks, dynamicChecks } from './dynamicChecks.ts';
 import { evaluateNode, fitsNow, staticCodesInto } from './evaluate.ts';
@@ -121,7 +121,15 @@ function scan(st: Statement, checks: DynamicChecks, key: Float64Array, mode: Pla
 }
 
 /** Binds or pipelines the task on a node that passed all checks (spec 03 section 6.7). */
-function tryNode(st: Statement, podRow: number, job: number, r: Request, n: number, checks: DynamicChecks | null, mode: PlaceMode): boolean {
+function tryNode(
+  st: Statement,
+  podRow: number,
+  job: number,
+  r: Request,
+  n: number,
+  checks: DynamicChecks | null,
+  mode: PlaceMode,
+): boolean {
   const s = st.session;
   const nodeRow = s.state.facts.row[n]!;
   if (checks === null && r.isShared && checkNode(s, capacityOnly(s, podRow, job), n) !== 0) return false;

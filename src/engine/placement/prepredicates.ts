@@ -68,7 +68,7 @@ export interface NodeMaxima {
 
 export function nodeMaxima(s: Pick<Session, 'state'>): NodeMaxima {
   const { facts, sizes } = s.state;
-  const largest = (column: Float64Array): number => column.reduce((max, v) => (v > max ? v : max), 0);
+  const largest = (column: Float64Array): number => column.reduce((max, v) => Math.max(max, v), 0);
   const scalars = new Float64Array(sizes.dims);
   for (let d = 0; d < sizes.dims; d++) scalars[d] = largest(facts.allocScalar.subarray(d * sizes.nodes, (d + 1) * sizes.nodes));
   return {

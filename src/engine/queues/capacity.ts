@@ -1,7 +1,7 @@
 import { formatHuman, formatRaw } from '../../base/formatNumber.ts';
-import type { JobErrorEntry, Session } from '../session/session.ts';
-import { queueCell } from '../session/occupy.ts';
 import type { Need } from '../jobs/selectTasks.ts';
+import { queueCell } from '../session/occupy.ts';
+import type { JobErrorEntry, Session } from '../session/session.ts';
 import { UNLIMITED } from './fairShare.ts';
 import { queueDetails } from './queueDetails.ts';
 
@@ -33,7 +33,14 @@ export function findViolation(s: Session, job: number, need: Need): Violation | 
   );
 }
 
-function firstOver(s: Session, job: number, amounts: readonly number[], bound: Float64Array, firstCell: number, isLimit: boolean): Violation | null {
+function firstOver(
+  s: Session,
+  job: number,
+  amounts: readonly number[],
+  bound: Float64Array,
+  firstCell: number,
+  isLimit: boolean,
+): Violation | null {
   for (let q = s.jobs.queue[job]!; q >= 0; q = s.queues.parent[q]!) {
     for (let r = 0; r < 3; r++) {
       const max = bound[3 * q + r]!;

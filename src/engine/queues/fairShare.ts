@@ -54,7 +54,14 @@ export function divide(d: Division, siblings: readonly number[], total: number, 
   for (const priority of priorities) {
     const leftover = new Map<number, number>();
     leftovers.push(leftover);
-    remaining = rounds(d, siblings.filter((s) => d.priority[s]! === priority), remaining, r, kValue, leftover);
+    remaining = rounds(
+      d,
+      siblings.filter((s) => d.priority[s]! === priority),
+      remaining,
+      r,
+      kValue,
+      leftover,
+    );
   }
   const unit = UNIT[r]!;
   for (const leftover of leftovers) {

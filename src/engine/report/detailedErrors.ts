@@ -21,7 +21,8 @@ export function detailedPodText(s: Session, podRow: number, short: string): stri
   const checks = dynamicChecks(s, podRow, job);
   const request = requestOf(s, podRow);
   const signatureRow = s.view.pods.signatureRow[podRow]!;
-  const columns = checks?.usesDra === true ? claimColumns(s, podRow, request, signatureRow) : classOf(s.classes, request, signatureRow).columns;
+  const columns =
+    checks?.usesDra === true ? claimColumns(s, podRow, request, signatureRow) : classOf(s.classes, request, signatureRow).columns;
   const isAlone = podCount(s, job) === 1;
   const lines: string[] = [];
   for (let n = 0; n < s.state.sizes.nodes; n++) {
@@ -61,7 +62,8 @@ function detailedLack(s: Session, r: Request, columns: SlotColumns, n: number, i
   };
   const mib = facts.gpuMemoryMib[n]!;
   scalars(1);
-  if ((bits & Lack.gpus) !== 0) plain('GPUs', requestedGpuText(r, mib), formatG3(l.usedGpu[n]! + occupiedGroups(s.state, n)), formatG3(facts.allocGpu[n]!));
+  if ((bits & Lack.gpus) !== 0)
+    plain('GPUs', requestedGpuText(r, mib), formatG3(l.usedGpu[n]! + occupiedGroups(s.state, n)), formatG3(facts.allocGpu[n]!));
   if ((bits & Lack.gpuMemory) !== 0) {
     if (!isAlone) plain('GPU memory', '', '', '');
     else {

@@ -1,7 +1,7 @@
-import { SET_CELL } from '../state/layout.ts';
 import { isFlat } from '../jobs/gang.ts';
 import { countOf } from '../session/occupy.ts';
 import type { JobErrorEntry, Session } from '../session/session.ts';
+import { SET_CELL } from '../state/layout.ts';
 
 /**
  * Adds an error to a job; equal ones (reason, message, sub-group) are kept once (spec 01 section 5.5). `isRepeated`: kept as
@@ -10,7 +10,8 @@ import type { JobErrorEntry, Session } from '../session/session.ts';
 export function addJobError(s: Session, job: number, error: JobErrorEntry, isRepeated = false): void {
   const list = s.errors.job.get(job);
   if (list === undefined) s.errors.job.set(job, [error]);
-  else if (isRepeated || !list.some((e) => e.reason === error.reason && e.message === error.message && e.subGroup === error.subGroup)) list.push(error);
+  else if (isRepeated || !list.some((e) => e.reason === error.reason && e.message === error.message && e.subGroup === error.subGroup))
+    list.push(error);
 }
 
 /**

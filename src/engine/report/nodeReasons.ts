@@ -1,13 +1,13 @@
 import { NodeFlag } from '../../base/codes.ts';
-import { requestOf } from '../session/occupy.ts';
-import type { Session } from '../session/session.ts';
-import type { SlotColumns } from '../state/layout.ts';
 import type { PodClass } from '../placement/classIndex.ts';
 import { checkNode, type DynamicChecks, needOnNode } from '../placement/dynamicChecks.ts';
 import { Lack } from '../placement/evaluate.ts';
 import { PREDICATE_TEXT, PredicateCode } from '../placement/reasons.ts';
 import type { Request } from '../placement/requests.ts';
 import { findViolation, violationError } from '../queues/capacity.ts';
+import { requestOf } from '../session/occupy.ts';
+import type { Session } from '../session/session.ts';
+import type { SlotColumns } from '../state/layout.ts';
 
 export const NO_NODES = 'no nodes with enough resources were found';
 /** Codes whose texts differ from node to node or from pod to pod. */
@@ -190,5 +190,8 @@ function codeTexts(s: Session, podRow: number, code: number, n: number): string[
 }
 
 function legacyMigPods(s: Session, n: number): string[] {
-  return [...s.legacyMigNode].filter(([, node]) => node === n).map(([podRow]) => s.view.texts.get(s.view.pods.keyText[podRow]!)).sort();
+  return [...s.legacyMigNode]
+    .filter(([, node]) => node === n)
+    .map(([podRow]) => s.view.texts.get(s.view.pods.keyText[podRow]!))
+    .sort();
 }

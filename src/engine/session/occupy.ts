@@ -41,15 +41,23 @@ function chargeOf(status: Status): Charge {
 function chargeTask(s: Session, podRow: number, node: number, status: Status, groups: readonly number[], sign: 1 | -1): void {
   chargeAmounts(s, podRow, node, requestOf(s, podRow), status, groups, sign);
   const signature = s.view.signatures.flags[s.view.pods.signatureRow[podRow]!]!;
-  if ((signature & SignatureFlag.hostPorts) !== 0) (sign === 1 ? s.ports.add(podRow, node) : s.ports.remove(podRow, node));
-  if (s.hasPodAffinity) (sign === 1 ? s.affinity.add(podRow, node) : s.affinity.remove(podRow, node));
+  if ((signature & SignatureFlag.hostPorts) !== 0) sign === 1 ? s.ports.add(podRow, node) : s.ports.remove(podRow, node);
+  if (s.hasPodAffinity) sign === 1 ? s.affinity.add(podRow, node) : s.affinity.remove(podRow, node);
   if (s.csi !== null && status !== Status.binding) {
     if (sign === 1) s.csi.add(podRow, node, isIn(ALIVE, status));
     else s.csi.remove(podRow, node, isIn(ALIVE, status));
   }
 }
 
-function chargeAmounts(s: Session, podRow: number, node: number, r: Request, status: Status, groups: readonly number[], sign: 1 | -1): void {
+function chargeAmounts(
+  s: Session,
+  podRow: number,
+  node: number,
+  r: Request,
+  status: Status,
+  groups: readonly number[],
+  sign: 1 | -1,
+): void {
   const charge = chargeOf(status);
   const isReservation = (s.view.pods.flags[podRow]! & PodFlag.reservation) !== 0;
   chargeNode(s.journal, s.state, node, r, isReservation ? 0 : r.wholeGpus, charge, sign);

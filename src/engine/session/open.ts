@@ -1,6 +1,6 @@
+import { NODE_NOT_USABLE, NodeFlag, PodFlag, SignatureFlag } from '../../base/codes.ts';
 import type { SchedulerConfig } from '../../base/config.ts';
 import { emptySearchCounts } from '../../base/decisions.ts';
-import { NodeFlag, NODE_NOT_USABLE, PodFlag, SignatureFlag } from '../../base/codes.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { openDra } from '../dra/session.ts';
@@ -15,7 +15,7 @@ import { createClassIndex } from '../placement/classIndex.ts';
 import type { Evaluator } from '../placement/evaluate.ts';
 import { createFragmentation } from '../placement/gpuWaste.ts';
 import { nodeMaxima } from '../placement/prepredicates.ts';
-import { migGpusOf, readRequest, type Request } from '../placement/requests.ts';
+import { migGpusOf, type Request, readRequest } from '../placement/requests.ts';
 import { divideAll } from '../queues/fairShare.ts';
 import { addJobError } from '../report/jobErrors.ts';
 import { createJournal } from '../state/journal.ts';
@@ -52,7 +52,8 @@ export function sizesOf(view: SnapshotView): StateSizes {
   let podSets = 0;
   const g = view.podGroups;
   for (let row = 0; row < g.rows; row++) {
-    if (g.used[row] === 1) podSets += g.subGroupsJson[row] === NO_ROW ? 1 : 1 + (JSON.parse(view.texts.get(g.subGroupsJson[row]!)) as unknown[]).length;
+    if (g.used[row] === 1)
+      podSets += g.subGroupsJson[row] === NO_ROW ? 1 : 1 + (JSON.parse(view.texts.get(g.subGroupsJson[row]!)) as unknown[]).length;
   }
   let devices = 0;
   const p = view.pods;
@@ -64,11 +65,25 @@ export function sizesOf(view: SnapshotView): StateSizes {
   const nodes = count(view.nodes.used, view.nodes.rows);
   const classes = count(view.shapes.used, view.shapes.rows) * Math.max(1, count(view.signatures.used, view.signatures.rows));
   const groups = MOVES_PER_DEVICE * devices + 1;
-  return { nodes, dims: listDims(view).length, groups, queues: count(view.queues.used, view.queues.rows) + 1, podSets, pods: p.rows, slots: Math.min(MAX_SLOTS, classes + 1) };
+  return {
+    nodes,
+    dims: listDims(view).length,
+    groups,
+    queues: count(view.queues.used, view.queues.rows) + 1,
+    podSets,
+    pods: p.rows,
+    slots: Math.min(MAX_SLOTS, classes + 1),
+  };
 }
 
 /** Opens a cycle on a snapshot: joins, ledgers, queue sums, fair shares (spec 03 section 1.3, 02 sections 2.9, 6.2). */
-export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: number, buffer: SharedArrayBuffer, port: SearchPort): Session {
+export function openSession(
+  view: SnapshotView,
+  config: SchedulerConfig,
+  nowMs: number,
+  buffer: SharedArrayBuffer,
+  port: SearchPort,
+): Session {
   const plugins = readPlugins(config);
   const policies = readPolicies(config, plugins);
   const nodes = listNodes(view, config);
@@ -77,7 +92,13 @@ export function openSession(view: SnapshotView, config: SchedulerConfig, nowMs: 
   const topologies = readTopologies(view);
   const list = openJobs(view, config, queueOfText, topologies);
   const bounds = sizesOf(view);
-  const state = createState(buffer, { ...bounds, nodes: nodes.rows.length, dims: dimNames.length, queues: queues.count, podSets: list.setJob.length });
+  const state = createState(buffer, {
+    ...bounds,
+    nodes: nodes.rows.length,
+    dims: dimNames.length,
+    queues: queues.count,
+    podSets: list.setJob.length,
+  });
   const dra = openDra(view, { queueLabelKey: config.params.queueLabelKey, celCacheEntries: celCacheEntries(plugins) });
   fillNodes(view, state, nodes, dimNames, dra);
   const nodeOfText = new Int32Array(view.texts.capacity).fill(-1);
@@ -218,7 +239,11 @@ function createGroups(s: Session, opened: TaskList): Map<number, readonly number
     numbers.set(key, g);
   }
   const result = new Map<number, readonly number[]>();
-  for (const [p, names] of namesOf) result.set(p, names.map((name) => numbers.get(`${opened.node[p]!}/${name}`)!));
+  for (const [p, names] of namesOf)
+    result.set(
+      p,
+      names.map((name) => numbers.get(`${opened.node[p]!}/${name}`)!),
+    );
   return result;
 }
 

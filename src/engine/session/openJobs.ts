@@ -167,8 +167,13 @@ function buildTree(
       .slice()
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((g): SubGroupMember => {
-        if (children.has(g.name)) return { name: g.name, set: build(g.name, g.minSubGroup ?? -1, resolveConstraint(topologies, g.topologyConstraint)), podSet: -1 };
-        return { name: g.name, set: null, podSet: addSet(g.name, Math.max(g.minMember ?? 0, 0), resolveConstraint(topologies, g.topologyConstraint)) };
+        if (children.has(g.name))
+          return { name: g.name, set: build(g.name, g.minSubGroup ?? -1, resolveConstraint(topologies, g.topologyConstraint)), podSet: -1 };
+        return {
+          name: g.name,
+          set: null,
+          podSet: addSet(g.name, Math.max(g.minMember ?? 0, 0), resolveConstraint(topologies, g.topologyConstraint)),
+        };
       });
     return { name, need: need >= 0 ? need : members.length, members, ...(constraint === null ? {} : { constraint }) };
   };

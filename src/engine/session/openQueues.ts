@@ -1,6 +1,6 @@
+import type { SchedulerConfig } from '../../base/config.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
-import type { SchedulerConfig } from '../../base/config.ts';
 import type { QueueTable } from './session.ts';
 
 /** Is an object with this node-pool label value part of the shard (spec 02 section 2.9, 01 section 2.10)? */

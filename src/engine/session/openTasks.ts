@@ -1,6 +1,6 @@
 import { PodFlag, PodPhase } from '../../base/codes.ts';
-import { NO_ROW } from '../../base/rows.ts';
 import type { SchedulerConfig } from '../../base/config.ts';
+import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { JobList } from './openJobs.ts';
 import type { PodSetTable, TaskTable } from './session.ts';
@@ -38,7 +38,15 @@ function liveBindRequests(view: SnapshotView, nodeOfText: Int32Array): Int32Arra
 }
 
 /** Status of a pod when the cycle opens (spec 02 section 3.1). */
-function statusAtOpen(phase: number, flags: number, deletionMs: number, nowMs: number, thresholdMs: number, hasNode: boolean, isBinding: boolean): Status {
+function statusAtOpen(
+  phase: number,
+  flags: number,
+  deletionMs: number,
+  nowMs: number,
+  thresholdMs: number,
+  hasNode: boolean,
+  isBinding: boolean,
+): Status {
   const isDeleting = (flags & PodFlag.deleting) !== 0;
   switch (phase) {
     case PodPhase.running:
@@ -110,7 +118,18 @@ export function openTasks(view: SnapshotView, config: SchedulerConfig, nowMs: nu
   }
   return {
     tasks: { podSet, bindRequest, groups: new Map(), unknownSubGroup },
-    podSets: { count: sets, job: list.setJob, min: list.setMin, name: list.setName, first, size, pods, gated, succeeded, isSorted: new Uint8Array(sets) },
+    podSets: {
+      count: sets,
+      job: list.setJob,
+      min: list.setMin,
+      name: list.setName,
+      first,
+      size,
+      pods,
+      gated,
+      succeeded,
+      isSorted: new Uint8Array(sets),
+    },
     status,
     node,
     isOutside,

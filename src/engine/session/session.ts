@@ -1,6 +1,6 @@
 import type { SchedulerConfig } from '../../base/config.ts';
-import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { CycleCounts, RawDecision, SearchCounts } from '../../base/decisions.ts';
+import type { SnapshotView } from '../../base/snapshotView.ts';
 import type { DraSession } from '../dra/session.ts';
 import type { ConfigMapIndex } from '../filters/configMaps.ts';
 import type { CsiStorageLedger } from '../filters/csiStorage.ts';
@@ -17,8 +17,8 @@ import type { Journal } from '../state/journal.ts';
 import type { State } from '../state/layout.ts';
 import type { GroupConstraint } from '../topology/levels.ts';
 import type { TopologySession } from '../topology/session.ts';
-import type { MinRuntime, PluginSet } from './plugins.ts';
 import type { Safety } from '../victims/safety.ts';
+import type { MinRuntime, PluginSet } from './plugins.ts';
 import type { Status } from './status.ts';
 
 /** Queues of the shard, numbered in name order; three amounts each (milli-CPU, bytes, thousandths of a GPU). */
@@ -57,7 +57,9 @@ export interface SubGroupSet {
   /** Child sets and pod sets, by name. */
   readonly members: readonly SubGroupMember[];
 }
-export type SubGroupMember = { readonly name: string; readonly set: SubGroupSet; readonly podSet: -1 } | { readonly name: string; readonly set: null; readonly podSet: number };
+export type SubGroupMember =
+  | { readonly name: string; readonly set: SubGroupSet; readonly podSet: -1 }
+  | { readonly name: string; readonly set: null; readonly podSet: number };
 
 /** Pod groups of the shard. */
 export interface JobTable {

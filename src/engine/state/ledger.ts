@@ -52,7 +52,13 @@ export function createGroup(j: Journal, s: State, n: number): number {
   const cell = (column: number): number => s.base.group + column * s.sizes.groups + g;
   write(j, cell(GROUP_CELL.next), -1);
   write(j, cell(GROUP_CELL.node), n);
-  for (const column of [GROUP_CELL.usedMib, GROUP_CELL.allocatedMib, GROUP_CELL.releasingMib, GROUP_CELL.isMarked, GROUP_CELL.hasAllocated]) {
+  for (const column of [
+    GROUP_CELL.usedMib,
+    GROUP_CELL.allocatedMib,
+    GROUP_CELL.releasingMib,
+    GROUP_CELL.isMarked,
+    GROUP_CELL.hasAllocated,
+  ]) {
     write(j, cell(column), 0);
   }
   let tail = s.ledger.groupHead[n]!;

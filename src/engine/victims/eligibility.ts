@@ -1,10 +1,10 @@
 import { NO_ROW } from '../../base/rows.ts';
 import { isFlat, rootOf } from '../jobs/gang.ts';
 import type { Need } from '../jobs/selectTasks.ts';
+import { pathOf } from '../queues/queueTree.ts';
 import { countOf } from '../session/occupy.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
-import { pathOf } from '../queues/queueTree.ts';
 import { canBeTakenFrom, type QueueAmounts } from './fairness.ts';
 
 /** Actions that evict for a pending job. */
@@ -42,7 +42,8 @@ function isElastic(s: Session, job: number): boolean {
     return s.podSets.min[set]! < s.podSets.size[set]! || s.jobs.rootNeed[job]! === 0;
   }
   const check = (set: SubGroupSet): boolean =>
-    set.need < set.members.length || set.members.some((m) => (m.set === null ? s.podSets.min[m.podSet]! < s.podSets.size[m.podSet]! : check(m.set)));
+    set.need < set.members.length ||
+    set.members.some((m) => (m.set === null ? s.podSets.min[m.podSet]! < s.podSets.size[m.podSet]! : check(m.set)));
   return check(rootOf(s, job));
 }
 

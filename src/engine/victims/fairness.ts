@@ -1,9 +1,9 @@
 import type { Need } from '../jobs/selectTasks.ts';
-import { allocatableShares } from '../queues/queueOrder.ts';
 import { UNLIMITED } from '../queues/fairShare.ts';
+import { allocatableShares } from '../queues/queueOrder.ts';
+import { divergingPair, pathOf } from '../queues/queueTree.ts';
 import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { divergingPair, pathOf } from '../queues/queueTree.ts';
 
 /** Queue sums as they were when an attempt began; index 3 × queue + resource. */
 export interface QueueAmounts {
@@ -124,7 +124,14 @@ function saturation(amount: number, share: number): number {
  * Upper bound of the GPUs (thousandths) that may be taken for good from below the victim's side of the diverging pair: once
  * every resource is within its bounds nothing more can go. Infinite when another resource is above its bounds too.
  */
-export function gpuBudgetMilli(s: Session, start: QueueAmounts, reclaimer: number, victim: number, need: Need, largestUnit: number): number {
+export function gpuBudgetMilli(
+  s: Session,
+  start: QueueAmounts,
+  reclaimer: number,
+  victim: number,
+  need: Need,
+  largestUnit: number,
+): number {
   const [p, v] = divergingPair(s, reclaimer, victim);
   const isGuaranteed = fitsIn(start.allocated, amounts(need), s.queues.quota, p);
   const excess = (bound: Float64Array): number => {

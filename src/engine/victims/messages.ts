@@ -1,7 +1,7 @@
 import { formatHuman } from '../../base/formatNumber.ts';
-import type { Session } from '../session/session.ts';
-import { type VictimAction } from './eligibility.ts';
 import { divergingPair } from '../queues/queueTree.ts';
+import type { Session } from '../session/session.ts';
+import type { VictimAction } from './eligibility.ts';
 import type { QueueAmounts } from './fairness.ts';
 
 /** Texts of the Evict events and DisruptionTarget conditions of one decision (spec 01 section 5.9). */

@@ -1,5 +1,5 @@
 import { attemptJob } from '../actions/attemptJob.ts';
-import { isFlat, isMemberReady, isMemberSatisfied, countSatisfied, rootOf } from '../jobs/gang.ts';
+import { countSatisfied, isFlat, isMemberReady, isMemberSatisfied, rootOf } from '../jobs/gang.ts';
 import { orderMembers } from '../jobs/memberOrder.ts';
 import { sortedPods } from '../jobs/taskOrder.ts';
 import { checkNode, dynamicChecks } from '../placement/dynamicChecks.ts';

@@ -1,12 +1,12 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
+import { divergingPair } from '../queues/queueTree.ts';
 import { nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
-import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
-import { divergingPair } from '../queues/queueTree.ts';
+import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
 import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';

@@ -1,7 +1,7 @@
-import type { Session } from '../session/session.ts';
 import { classOf, type PodClass } from '../placement/classIndex.ts';
 import { deviceMib, devicePortion, type Request } from '../placement/requests.ts';
 import { requestOf } from '../session/occupy.ts';
+import type { Session } from '../session/session.ts';
 
 /**
  * How many tasks of one kind each node could take if everything idle and leaving were theirs: an upper bound that rejects

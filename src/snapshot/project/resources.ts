@@ -109,7 +109,7 @@ export function raiseTo(target: Amounts, other: Amounts): void {
 }
 
 /** Reads one quantity; undefined, with a problem, when it is unreadable or negative. */
-export function readQuantity(value: unknown, field: string, report: Report): ExactAmount | undefined {
+function readQuantity(value: unknown, field: string, report: Report): ExactAmount | undefined {
   const amount = typeof value === 'string' || typeof value === 'number' ? parseExact(value) : undefined;
   if (amount === undefined) report.add(field, describeBadQuantity(value));
   else if (amount < 0) report.add(field, `negative: ${JSON.stringify(value)}`);

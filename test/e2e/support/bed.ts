@@ -117,11 +117,14 @@ export class Bed {
   readonly #options: BedOptions;
   readonly #schedulers = new Map<string, SchedulerProcess>();
 
-  private constructor(parts: Pick<Bed, 'plane' | 'client' | 'audit' | 'kubelet' | 'proxy' | 'schedulerToken'>, rest: {
-    readonly folder: string;
-    readonly witness: ApiClient;
-    readonly options: BedOptions;
-  }) {
+  private constructor(
+    parts: Pick<Bed, 'plane' | 'client' | 'audit' | 'kubelet' | 'proxy' | 'schedulerToken'>,
+    rest: {
+      readonly folder: string;
+      readonly witness: ApiClient;
+      readonly options: BedOptions;
+    },
+  ) {
     this.plane = parts.plane;
     this.client = parts.client;
     this.audit = parts.audit;
@@ -170,7 +173,10 @@ export class Bed {
   }
 
   /** Starts a scheduler process and, unless told otherwise, waits until it is ready. */
-  async startScheduler(name: string, { args, env, isAwaited = true, token = this.schedulerToken }: StartOptions = {}): Promise<SchedulerProcess> {
+  async startScheduler(
+    name: string,
+    { args, env, isAwaited = true, token = this.schedulerToken }: StartOptions = {},
+  ): Promise<SchedulerProcess> {
     const url = this.#options.isProxied === true ? this.proxy.url : undefined;
     const scheduler = await startScheduler({ plane: this.plane, token, name, url, args, env });
     this.#schedulers.set(name, scheduler);
@@ -301,7 +307,9 @@ export class Bed {
     return status?.conditions?.find((condition) => condition.type === type);
   }
 
-  groupConditions(name: string): readonly { readonly reason?: string; readonly message?: string; readonly reasons?: readonly { reason?: string }[] }[] {
+  groupConditions(
+    name: string,
+  ): readonly { readonly reason?: string; readonly message?: string; readonly reasons?: readonly { reason?: string }[] }[] {
     return (this.audit.podGroups.get(`${TEAM}/${name}`)?.status?.schedulingConditions ?? []) as never;
   }
 
@@ -330,4 +338,3 @@ export class Bed {
 function isAlarming(line: string): boolean {
   return /this should not have happened|Unhandled|carrying out a decision failed|the scheduling cycle failed|forbidden/i.test(line);
 }
-

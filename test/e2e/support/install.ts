@@ -11,7 +11,7 @@ const POLL_MS = 25;
 
 export const KAI_NAMESPACE = 'kai-scheduler';
 export const RESERVATION_NAMESPACE = 'kai-resource-reservation';
-export const SCHEDULER_ACCOUNT = 'kai-scheduler';
+const SCHEDULER_ACCOUNT = 'kai-scheduler';
 
 /** Collections of the kinds that tests and manifests use, after the API version; `*` = the namespace comes before. */
 const COLLECTIONS: Readonly<Record<string, string>> = {

@@ -31,7 +31,9 @@ export class RequestLog {
   /** In the order in which they ended. */
   requests(): LoggedRequest[] {
     if (!existsSync(this.#file)) return [];
-    return readFileSync(this.#file, 'utf8').split('\n').flatMap((line) => this.#parse(line));
+    return readFileSync(this.#file, 'utf8')
+      .split('\n')
+      .flatMap((line) => this.#parse(line));
   }
 
   withCode(code: number): string[] {
