@@ -95,8 +95,13 @@ export function decide(objects: ClusterObjects, config: SchedulerConfig, nowMs: 
   const { world, state } = openWorld(objects, config, nowMs);
   const session: Session = { world, state, placements: [], jobErrors: new Map(), fitErrors: new Map(), started: new Set(), newGroups: 0 };
   for (const job of world.jobs) {
-    if (world.queues.has(job.queue)) continue;
-    addJobError(session, job, { reason: 'QueueDoesNotExist', message: `Queue '${job.queue}' does not exist` });
+    const queue = world.queues.get(job.queue);
+    if (queue === undefined) {
+      addJobError(session, job, { reason: 'QueueDoesNotExist', message: `Queue '${job.queue}' does not exist` });
+    } else if (queue.children.length > 0) {
+      const message = `Queue '${job.queue}' has child queues; only a queue without children takes jobs`;
+      addJobError(session, job, { reason: 'QueueHasChildren', message });
+    }
   }
   if (config.actions.includes('allocate')) allocate(session);
   const reports = world.jobs.flatMap((job) => {

@@ -189,7 +189,12 @@ function fillState(s: Session, opened: TaskList): void {
   attach(s, opened, groups, false);
   openZones(s, opened);
   for (let job = 0; job < s.jobs.count; job++) {
-    if (s.jobs.queue[job]! < 0) {
+    const queue = s.jobs.queue[job]!;
+    if (queue >= 0 && s.queues.isLeaf[queue] !== 1) {
+      const message = `Queue '${s.queues.name[queue]!}' has child queues; only a queue without children takes jobs`;
+      addJobError(s, job, { reason: 'QueueHasChildren', message, detail: message, subGroup: '' });
+    }
+    if (queue < 0) {
       const text = s.view.podGroups.queueText[s.jobs.row[job]!]!;
       const message = `Queue '${text === NO_ROW ? '' : s.view.texts.get(text)}' does not exist`;
       addJobError(s, job, { reason: 'QueueDoesNotExist', message, detail: message, subGroup: '' });

@@ -28,7 +28,7 @@ export function readMinRuntime(plugins: PluginSet): MinRuntime {
   const duration = (key: string): number => {
     const text = plugins.argument('minruntime', key);
     const ms = text === undefined ? 0 : parseExtendedDurationMs(text);
-    return ms > 0 ? ms : 0;
+    return Number.isNaN(ms) ? 0 : Math.max(0, ms);
   };
   return {
     preemptMs: duration('defaultPreemptMinRuntime'),

@@ -62,7 +62,7 @@ function multiplier(s: Session): number {
     const text = s.plugins.argument('proportion', key);
     if (text === undefined) continue;
     const value = Number(text);
-    return value >= 1 ? value : 1;
+    return Number.isNaN(value) ? 1 : Math.max(1, value);
   }
   return 1;
 }

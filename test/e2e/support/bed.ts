@@ -116,6 +116,7 @@ export class Bed {
   readonly #witness: ApiClient;
   readonly #options: BedOptions;
   readonly #schedulers = new Map<string, SchedulerProcess>();
+  readonly #outages: { readonly fromMs: number; readonly toMs: number }[] = [];
 
   private constructor(
     parts: Pick<Bed, 'plane' | 'client' | 'audit' | 'kubelet' | 'proxy' | 'schedulerToken'>,
@@ -219,11 +220,23 @@ export class Bed {
   async verify(): Promise<void> {
     expect(this.audit.violations).toEqual([]);
     expect(this.kubelet.rejections).toEqual([]);
-    expect(this.#requests.withCode(403)).toEqual([]);
+    expect(this.#requests.withCode(403, (atMs) => this.#outages.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs))).toEqual([]);
     for (const [name, { program }] of this.#schedulers) {
       expect(program.isRunning, `${name} has ended:\n${program.tail()}`).toBe(true);
       expect(program.log().split('\n').filter(isAlarming)).toEqual([]);
     }
+  }
+
+  /**
+   * The API server crashes, `meanwhile` happens, and it starts again. Before it is ready it has not read the roles yet and forbids
+   * everything: this is not held against the scheduler.
+   */
+  async crashApiServer(meanwhile: () => Promise<unknown>): Promise<void> {
+    const fromMs = Date.now();
+    await this.plane.killApiServer();
+    await meanwhile();
+    await this.plane.startApiServer();
+    this.#outages.push({ fromMs, toMs: Date.now() });
   }
 
   /** Requests of the scheduler's account that the server has logged since the start of the file. */

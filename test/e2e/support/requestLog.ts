@@ -7,11 +7,14 @@ export interface LoggedRequest {
   readonly resource: string;
   readonly subresource: string;
   readonly code: number;
+  /** Date.now() of the server when it came. */
+  readonly atMs: number;
 }
 
 interface AuditEvent {
   readonly verb: string;
   readonly requestURI: string;
+  readonly requestReceivedTimestamp: string;
   readonly user: { readonly username: string };
   readonly objectRef?: { readonly resource?: string; readonly subresource?: string };
   readonly responseStatus?: { readonly code?: number };
@@ -36,8 +39,9 @@ export class RequestLog {
       .flatMap((line) => this.#parse(line));
   }
 
-  withCode(code: number): string[] {
-    return this.requests().flatMap((request) => (request.code === code ? [`${request.verb} ${request.uri}`] : []));
+  /** "verb path" of the requests that ended so, those left out that came while `isExcused`. */
+  withCode(code: number, isExcused: (atMs: number) => boolean): string[] {
+    return this.requests().flatMap(({ code: is, atMs, verb, uri }) => (is === code && !isExcused(atMs) ? [`${verb} ${uri}`] : []));
   }
 
   count(): number {
@@ -65,6 +69,15 @@ export class RequestLog {
     }
     if (event.user.username !== this.#user) return [];
     const { resource = '', subresource = '' } = event.objectRef ?? {};
-    return [{ verb: event.verb, uri: event.requestURI, resource, subresource, code: event.responseStatus?.code ?? 0 }];
+    return [
+      {
+        verb: event.verb,
+        uri: event.requestURI,
+        resource,
+        subresource,
+        code: event.responseStatus?.code ?? 0,
+        atMs: Date.parse(event.requestReceivedTimestamp),
+      },
+    ];
   }
 }
