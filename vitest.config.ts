@@ -8,9 +8,6 @@ const isEndToEnd = process.env['KAI_E2E'] === '1';
 /** No test fails by time on a slow machine; this only ends one that hangs. */
 const timeouts = { testTimeout: 900_000, hookTimeout: 900_000, teardownTimeout: 60_000 };
 
-/** They start servers and have a configuration of their own: npm run test:e2e. */
-const E2E = 'test/e2e/**';
-
 export default defineConfig({
   test: {
     reporters: ['default', './.ci/reporter.ts'],

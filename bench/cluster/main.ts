@@ -86,7 +86,13 @@ async function main(): Promise<void> {
   for (const { name, run } of chosen) {
     const loadBefore = loadavg()[0]!;
     const startedMs = performance.now();
-    const rows = await run({ ...options, progress: (line) => void process.stderr.write(`${name}: ${line}\n`) });
+    const progress = (line: string): void => void process.stderr.write(`${name}: ${line}\n`);
+    // What the other scenarios found is worth having.
+    const rows = await run({ ...options, progress }).catch((error: unknown) => {
+      progress(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+      return [];
+    });
     const outcome = { scenario: name, nodes, loadBefore, tookMs: Math.round(performance.now() - startedMs), rows };
     outcomes.push(outcome);
     if (values.json !== true) console.log(outcomeText(outcome));

@@ -15,6 +15,7 @@ export const GPUS_PER_NODE = 8;
 /** Requests under way: what the scheduler's write queue uses. */
 export const CONCURRENCY = 64;
 const TIMEOUT_MS = 300_000;
+const SETTLED_MS = 1_000;
 
 /** What the servers and the scheduler spent between two moments. */
 export interface Spent {
@@ -212,7 +213,7 @@ export class ClusterSite {
     const schedulerBefore = schedulerCpuMs();
     return async () => {
       await scheduler?.isQuiet();
-      await settled(kubeletWrites);
+      if (kubelet !== null) await settled(kubeletWrites);
       const serverCpu = serverCpuMs(this.plane) - serverBefore;
       const schedulerCpu = schedulerCpuMs() - schedulerBefore;
       const writes = writesByKind(subtractCounts(await this.plane.metrics(), countsBefore));
@@ -225,16 +226,16 @@ function serverCpuMs(plane: ControlPlane): number {
   return Object.values(plane.usage()).reduce((sum, { cpuMs }) => sum + cpuMs, 0);
 }
 
-/** Until the count has not changed for some polls. */
+/** Until the count has not changed for a second: less than that may be a pause of a busy machine. */
 async function settled(count: () => number): Promise<void> {
   let last = Number.NaN;
-  let unchanged = 0;
+  let sinceMs = 0;
   await waitFor(
     'the kubelets to settle',
     () => {
-      unchanged = count() === last ? unchanged + 1 : 0;
+      if (count() !== last) sinceMs = performance.now();
       last = count();
-      return unchanged >= 5;
+      return performance.now() - sinceMs >= SETTLED_MS;
     },
     TIMEOUT_MS,
   );

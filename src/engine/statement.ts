@@ -112,7 +112,14 @@ function groupNumber(s: Session, node: number, name: string): number {
   if (s.state.cells[s.state.base.groupCount]! >= s.state.sizes.groups) return NO_ROW;
   const g = createGroup(s.journal, s.state, node);
   s.groupNames[g] = name;
+  s.groupOfName.set(name, g);
   return g;
+}
+
+/** Does a group of the cycle bear this name, on whatever node? Groups that were undone do not count. */
+export function isGroupName(s: Session, name: string): boolean {
+  const g = s.groupOfName.get(name);
+  return g !== undefined && g < s.state.cells[s.state.base.groupCount]! && s.groupNames[g] === name;
 }
 
 /** Evicts an allocated task virtually: its amounts become releasing, its queue no longer pays (spec 03 section 5.1). */

@@ -1,4 +1,5 @@
 // Runs a case on the embedded cluster: its cycles, the quiet ones after them, and the minimal kubelet between them.
+import type { SchedulerConfig } from '../../src/base/config.ts';
 import type { CycleReport, Decision } from '../../src/base/decisions.ts';
 import { type ClusterObjects, LIST_NAMES } from '../../src/base/objects.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -34,8 +35,21 @@ function changesOf(decisions: readonly Decision[], before: readonly Decision[], 
     .map((d) => `cycle ${cycle}: ${d.action} ${d.kind} ${d.pod} ${d.node}`);
 }
 
-/** Runs the case and returns its result; rejects when the cycle runner does. */
-export async function runCase(conformanceCase: ConformanceCase, runner: Pick<CycleRunner, 'run'>): Promise<CaseResult> {
+/** A cycle of a case: what it saw and what it decided. */
+export interface CaseCycle {
+  readonly objects: ClusterObjects;
+  readonly config: SchedulerConfig;
+  readonly nowMs: number;
+  readonly decisions: readonly Decision[];
+  readonly report: CycleReport;
+}
+
+/** Runs the case and returns its result; rejects when the cycle runner does. `onCycle`: called before decisions are carried out. */
+export async function runCase(
+  conformanceCase: ConformanceCase,
+  runner: Pick<CycleRunner, 'run'>,
+  onCycle: (cycle: CaseCycle) => void = () => {},
+): Promise<CaseResult> {
   const { input, nowMs, cycles, quiet } = conformanceCase;
   const config = configOf(input);
   const cluster = new EmbeddedCluster({
@@ -55,6 +69,7 @@ export async function runCase(conformanceCase: ConformanceCase, runner: Pick<Cyc
     const objects = objectsOf(cluster);
     const view = cluster.seal();
     const { decisions, report } = await runner.run(view, config, cluster.nowMs);
+    onCycle({ objects, config, nowMs: cluster.nowMs, decisions, report });
     if (cycle === cycles) {
       const { stuckInReleasingThresholdMs } = config.params;
       const cycleInput = { objects, decisions, nowMs: cluster.nowMs, stuckInReleasingThresholdMs };

@@ -142,11 +142,11 @@ describe('replay', () => {
   test('drawn pods contend: queues above their quota give way, and the auditor looks at every cycle', async () => {
     const trace = smallTrace(6, 60);
     const lives = trace.pods.map((_, i) => ({ createdS: 0, deletedS: 60 + 5 * i, isBestEffort: i % 2 === 0 }));
-    const workload = flowWorkload({ trace, lives, queues: 4, seed: 7, arrivePercent: 500, overMs: 400_000 });
+    const workload = flowWorkload({ trace, lives, queues: 4, seed: 7, arrivePercent: 500, overMs: 250_000 });
     expect(workload.objects.queues?.map((q) => q.metadata.name)).toEqual(['openb-1', 'openb-2', 'openb-3', 'openb-4']);
     const runner = createCycleRunner({ workers: 0 });
     const simulation = new Simulation({ workload, config: CONFIG, runner, writer: newWriter(), audit: SNAPSHOT_OPTIONS });
-    await simulation.run(EPOCH_MS + 400_000, async () => true);
+    await simulation.run(EPOCH_MS + 250_000, async () => true);
     await runner.close();
     const report = buildReport(simulation.recorder, workload, 0, 0, simulation.audit?.summary());
     expect(report.pods.evicted).toBeGreaterThan(0);

@@ -2,7 +2,7 @@ import { ReceivedType } from '../../base/codes.ts';
 import type { RawDecision, TakenBack } from '../../base/decisions.ts';
 import { formatGoDuration } from '../../base/duration.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
-import { jobCount } from '../jobs/gang.ts';
+import { jobCount, mustPipelineWhole } from '../jobs/gang.ts';
 import { createJobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
 import { needOf } from '../jobs/selectTasks.ts';
 import { preCheck } from '../placement/prepredicates.ts';
@@ -174,7 +174,11 @@ function finish(st: Statement, action: VictimAction, job: number, { start, units
     s.counts.evicted++;
   }
   for (const p of leaving) s.evicted.delete(p);
-  for (const victim of perJob.keys()) takenBack.push(...undoLostPromises(s, victim));
+  for (const victim of perJob.keys()) {
+    takenBack.push(...undoLostPromises(s, victim));
+    // What is left of it may need the pods that wait to be a gang: then nothing of it is bound yet (spec 03 section 6.8).
+    if (mustPipelineWhole(s, victim)) s.postponed.add(s.jobs.row[victim]!);
+  }
   const placements = commit(st);
   for (const p of placements) {
     const owner = jobOf(s, p.podRow);

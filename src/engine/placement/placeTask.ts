@@ -3,7 +3,7 @@ import { nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import type { SlotColumns } from '../state/layout.ts';
-import { place, type Statement } from '../statement.ts';
+import { isGroupName, place, type Statement } from '../statement.ts';
 import { classAmong, classOf } from './classIndex.ts';
 import { capacityOnly, checkNode, type DynamicChecks, dynamicChecks } from './dynamicChecks.ts';
 import { evaluateNode, fitsNow, staticCodesInto } from './evaluate.ts';
@@ -145,19 +145,18 @@ function tryNode(
   const choice = chooseDevices(s.evaluator, r, n, mode.pipelineOnly);
   if (choice === null) return false;
   const uid = s.view.texts.get(s.view.pods.uidText[podRow]!);
-  const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : freshName(s, podRow, uid, device)));
+  const names = choice.groups.map((g, device) => (g >= 0 ? s.groupNames[g]! : freshName(s, uid, device)));
   return placeInZones(st, podRow, r, n, !choice.mustWait, names);
 }
 
-/** A pod that moves may have left its first device to others who joined it: they keep the name. */
-function freshName(s: Session, podRow: number, uid: string, device: number): string {
-  const name = newGroupName(uid, device);
-  if (!s.evicted.has(podRow)) return name;
-  const inUse = new Set(s.groupNames.slice(0, s.state.cells[s.state.base.groupCount]!));
-  for (let move = 1, fresh = name; ; move++) {
-    if (!inUse.has(fresh)) return fresh;
-    fresh = newGroupName(`${uid}/${move}`, device);
-  }
+/**
+ * A pod that moves, or whose bind was taken back in this cycle or an earlier one, may have left its first device to others
+ * who joined it: they keep the name.
+ */
+function freshName(s: Session, uid: string, device: number): string {
+  let name = newGroupName(uid, device);
+  for (let move = 1; isGroupName(s, name); move++) name = newGroupName(`${uid}/${move}`, device);
+  return name;
 }
 
 /** Places the task in the zones that it would get on the node; waits if they are not free yet (spec 03 section 11A.7). */

@@ -134,6 +134,7 @@ export function openSession(
     podSets: opened.podSets,
     tasks: opened.tasks,
     groupNames: [],
+    groupOfName: new Map(),
     legacyMigNode: new Map<number, number>(),
     minRuntime: readMinRuntime(plugins),
     minGpuMib: gpuRange.min,
@@ -241,6 +242,7 @@ function createGroups(s: Session, opened: TaskList): Map<number, readonly number
     if (numbers.has(key)) continue;
     const g = createGroup(s.journal, s.state, node);
     s.groupNames[g] = name;
+    s.groupOfName.set(name, g);
     numbers.set(key, g);
   }
   const result = new Map<number, readonly number[]>();

@@ -147,6 +147,8 @@ export interface Session {
   readonly podSets: PodSetTable;
   readonly tasks: TaskTable;
   readonly groupNames: string[];
+  /** Number of the latest group of a name; holds only while the group exists and bears that name (see `isGroupName`). */
+  readonly groupOfName: Map<string, number>;
   /** Node of the pods with a legacy MIG annotation that are on a node. */
   readonly legacyMigNode: Map<number, number>;
   /** Arguments of plugin `minruntime` (spec 02 section 15.1). */

@@ -138,8 +138,8 @@ export function createVictimWalk(s: Session, order: VictimOrder, eligibility: El
 /** The next unit in victim order (spec 04 section 4), or null. Its job comes again with what it has left afterwards. */
 export function popUnit(s: Session, w: VictimWalk): Unit | null {
   let top = lastOf(s, w, s.queues.top);
-  // What was taken since the head was found may have used up its budget.
-  while (top >= 0 && w.allows?.(w.head[top]!.pods) === false) {
+  // What was taken since the head was found may have used up its budget, or the number of jobs.
+  while (top >= 0 && (isOneJobTooMany(w, w.head[top]!.job) || w.allows?.(w.head[top]!.pods) === false)) {
     refreshPath(s, w, w.headLeaf[top]!);
     top = lastOf(s, w, s.queues.top);
   }
@@ -215,8 +215,12 @@ function headOfLeaf(s: Session, w: VictimWalk, leaf: number): Unit | null {
   }
 }
 
+function isOneJobTooMany(w: VictimWalk, job: number): boolean {
+  return w.jobsSeen.size >= w.jobLimit && !w.jobsSeen.has(job);
+}
+
 function isCandidate(s: Session, w: VictimWalk, job: number): boolean {
-  if (w.jobsSeen.size >= w.jobLimit && !w.jobsSeen.has(job)) return false;
+  if (isOneJobTooMany(w, job)) return false;
   return takingOf(s, w.eligibility, job) !== Taking.nothing && holdsPods(s, job);
 }
 

@@ -349,5 +349,5 @@ export class Bed {
 }
 
 function isAlarming(line: string): boolean {
-  return /this should not have happened|Unhandled|carrying out a decision failed|the scheduling cycle failed|forbidden/i.test(line);
+  return /this should not have happened|Unhandled|carrying out a decision failed|the scheduling cycle failed/i.test(line);
 }
