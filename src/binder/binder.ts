@@ -120,6 +120,7 @@ export class Binder implements PodBinder {
     const request = this.#observed.get('bindRequests', order.key) as BindRequest | undefined;
     if (request !== undefined && isHonoured(request, order.pod.metadata.uid)) return { kind: 'requested' };
     if (isPlain(order)) {
+      await this.#syncNode(order);
       const outcome = await this.#plain.bind(order);
       return outcome.kind === 'failed' ? this.#unlessBound(order, outcome) : outcome;
     }
@@ -127,11 +128,26 @@ export class Binder implements PodBinder {
     this.#reservations.hold(order.node, groups);
     let outcome: BindOutcome | undefined;
     try {
+      await this.#syncNode(order);
       outcome = await this.#bindInSteps(order, groups);
       return outcome;
     } finally {
       this.#reservations.release(order.node, groups);
       if (outcome?.kind !== 'bound') for (const group of groups) this.#reservations.requestSync({ node: order.node, group });
+    }
+  }
+
+  /**
+   * Spec 07 section 6.4 step 1: frees the cards that reservation pods without users still hold, or the kubelet would turn the pod
+   * away. Asks the API server only when such a reservation pod is observed on the node.
+   */
+  async #syncNode({ key, node }: BindOrder): Promise<void> {
+    const unused = this.#index.unused(node);
+    if (unused.length === 0) return;
+    try {
+      await this.#reservations.syncUnheld(node, unused);
+    } catch (error) {
+      throw inContext(`failed to sync reservation for pod <${key}> on node <${node}>`, error);
     }
   }
 

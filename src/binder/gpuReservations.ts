@@ -32,6 +32,8 @@ export class GpuReservations {
   readonly #holds = new Map<string, number>();
   /** Places to look at whose turn has not come. */
   readonly #wanted = new Set<string>();
+  /** Syncs that bindings wait for and that have not begun. */
+  readonly #waiting = new Map<string, Promise<void>>();
   readonly #running = new Set<Promise<void>>();
   readonly #stopped = new AbortController();
 
@@ -120,6 +122,25 @@ export class GpuReservations {
       begun?.();
       await this.#syncLocked(place);
     });
+  }
+
+  /**
+   * As `sync` of each of the groups on the node; of those that are held nothing is done: they are about to have users. A sync that
+   * somebody else waits for counts for all that ask before it begins. Throws StepError.
+   */
+  async syncUnheld(node: string, groups: readonly string[]): Promise<void> {
+    const places = groups.map((group) => ({ node, group })).filter((place) => !this.#holds.has(keyOf(place)));
+    const results = await Promise.allSettled(places.map((place) => this.#syncTogether(place)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  #syncTogether(place: GroupPlace): Promise<void> {
+    const key = keyOf(place);
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) return waiting;
+    const own = this.sync(place, () => this.#waiting.delete(key));
+    this.#waiting.set(key, own);
+    return own;
   }
 
   async #syncLocked(place: GroupPlace): Promise<void> {

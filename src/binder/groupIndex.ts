@@ -24,6 +24,8 @@ interface Tally {
 
 export class GroupIndex {
   readonly #members = new Map<string, Member>();
+  /** Keys of the members on each node that has any. */
+  readonly #perNode = new Map<string, Set<string>>();
   readonly #reservationNamespace: string;
   readonly #onLeft: (place: GroupPlace) => void;
   readonly #stop: () => void;
@@ -71,15 +73,38 @@ export class GroupIndex {
       .map(({ place }) => place);
   }
 
+  /** Groups on the node that have a reservation pod and no user. */
+  unused(node: string): string[] {
+    const reserved = new Set<string>();
+    const used = new Set<string>();
+    for (const key of this.#perNode.get(node) ?? []) {
+      const { groups, isReservation } = this.#members.get(key)!;
+      for (const group of groups) (isReservation ? reserved : used).add(group);
+    }
+    return [...reserved].filter((group) => !used.has(group));
+  }
+
   #put(key: string, object: unknown): void {
     const before = this.#members.get(key);
     const now = object === undefined ? undefined : this.#memberOf(object as Pod);
+    if (before !== undefined && before.node !== now?.node) this.#leaveNode(key, before.node);
     if (now === undefined) this.#members.delete(key);
-    else this.#members.set(key, now);
+    else {
+      this.#members.set(key, now);
+      const keys = this.#perNode.get(now.node);
+      if (keys === undefined) this.#perNode.set(now.node, new Set([key]));
+      else keys.add(key);
+    }
     for (const group of before?.groups ?? []) {
       const isThere = now !== undefined && now.node === before!.node && now.groups.includes(group);
       if (!isThere) this.#onLeft({ node: before!.node, group });
     }
+  }
+
+  #leaveNode(key: string, node: string): void {
+    const keys = this.#perNode.get(node)!;
+    keys.delete(key);
+    if (keys.size === 0) this.#perNode.delete(node);
   }
 
   #memberOf({ metadata, spec, status }: Pod): Member | undefined {

@@ -3,8 +3,8 @@ import { KaiError } from '../base/errors.ts';
 import type { ListName } from '../base/objects.ts';
 import { type ApiStatus, ApiStatusError, parseApiStatus, UnauthorizedError } from './apiError.ts';
 import { backoffMs, type Clock } from './clock.ts';
-import { isProtobuf, ListCodec, type WatchMessage } from './codec.ts';
-import type { ApiStream, KubeConnection } from './connection.ts';
+import { isProtobuf, ListCodec, type ListPage, type WatchMessage } from './codec.ts';
+import type { ApiResponse, ApiStream, KubeConnection } from './connection.ts';
 import type { ServedList } from './discovery.ts';
 import { FrameSplitter } from './frames.ts';
 import { KnownObjects } from './knownObjects.ts';
@@ -119,29 +119,11 @@ export class Reflector {
   }
 
   async #readList(signal: AbortSignal): Promise<void> {
-    const { clock, served, sink, hooks } = this.#options;
+    const { clock, sink, hooks } = this.#options;
     const startedMs = clock.monotonicMs();
-    let resourceVersion = '';
-    let token: string | undefined;
     this.#known.beginList();
-    do {
-      const response = await this.#options.connection.request({
-        method: 'GET',
-        path: served.path,
-        query: { limit: this.#codec.pageSize, continue: token, fieldSelector: served.spec.fieldSelector },
-        accept: this.#codec.listAccept,
-        lane: 'read',
-        timeoutMs: 60_000,
-        signal,
-      });
-      if (response.status !== 200) {
-        throw new ApiStatusError(`listing ${served.path}`, parseApiStatus(response.status, response.headers, response.body));
-      }
-      const page = await this.#readPage(response.body, contentTypeOf(response.headers['content-type']), signal);
-      if (signal.aborted) return;
-      resourceVersion = page.resourceVersion;
-      token = page.continueToken;
-    } while (token !== '');
+    const resourceVersion = await this.#readPages(signal);
+    if (signal.aborted) return;
     this.#known.endList();
     this.#resourceVersion = resourceVersion;
     this.#isListNeeded = false;
@@ -151,17 +133,56 @@ export class Reflector {
     sink.synced(this.#list);
   }
 
-  async #readPage(
-    body: Buffer,
-    contentType: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly resourceVersion: string; readonly continueToken: string }> {
-    const { turns, hooks } = this.#options;
+  /** Gives the version of the list. The server makes the next page while this one is decoded. */
+  async #readPages(signal: AbortSignal): Promise<string> {
+    const ended = new AbortController();
+    const either = AbortSignal.any([signal, ended.signal]);
+    try {
+      for (let asked = this.#askForPage(undefined, either); ; ) {
+        const page = await this.#openPage(await asked);
+        const { resourceVersion, continueToken } = page;
+        if (signal.aborted) return resourceVersion;
+        const isLast = continueToken === '';
+        if (!isLast) {
+          asked = this.#askForPage(continueToken, either);
+          // It may fail before anybody waits for it; awaiting it tells.
+          asked.catch(() => undefined);
+        }
+        await this.#applyPage(page, signal);
+        if (isLast || signal.aborted) return resourceVersion;
+      }
+    } finally {
+      // A page that is still asked for is of no use after a failure.
+      ended.abort();
+    }
+  }
+
+  async #askForPage(token: string | undefined, signal: AbortSignal): Promise<ApiResponse> {
+    const { connection, served } = this.#options;
+    const response = await connection.request({
+      method: 'GET',
+      path: served.path,
+      query: { limit: this.#codec.pageSize, continue: token, fieldSelector: served.spec.fieldSelector },
+      accept: this.#codec.listAccept,
+      lane: 'read',
+      timeoutMs: 60_000,
+      signal,
+    });
+    if (response.status === 200) return response;
+    throw new ApiStatusError(`listing ${served.path}`, parseApiStatus(response.status, response.headers, response.body));
+  }
+
+  async #openPage({ headers, body }: ApiResponse): Promise<ListPage> {
+    const { turns } = this.#options;
     if (turns.isSpent()) await turns.next();
-    const page = this.#codec.readPage(body, contentType);
+    return this.#codec.readPage(body, contentTypeOf(headers['content-type']));
+  }
+
+  async #applyPage(page: ListPage, signal: AbortSignal): Promise<void> {
+    const { turns, hooks } = this.#options;
     for (let i = 0; i < page.count; i++) {
       if (turns.isSpent()) await turns.next();
-      if (signal.aborted) break;
+      if (signal.aborted) return;
       try {
         this.#known.list(page.item(i));
       } catch (error) {
@@ -169,7 +190,6 @@ export class Reflector {
         hooks.unreadable?.(this.#list, error);
       }
     }
-    return page;
   }
 
   /** Returns never but by an error: WatchEnd, NoAnswerError, what the codec throws; or when `signal` is aborted. */

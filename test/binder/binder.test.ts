@@ -36,6 +36,47 @@ describe('plain pods', () => {
   });
 });
 
+describe('reservation pods that nobody uses any more', () => {
+  it('are gone before a pod is bound to their node; other nodes and used ones cost no request', async () => {
+    const { api, clock, binder } = smallCluster();
+    const b = binder();
+    for (const [name, group] of [
+      ['left', 'g1'],
+      ['stays', 'g2'],
+    ] as const) {
+      await clock.run(b.bind(orderFor(addPod(api, name), { gpuGroups: [group] })));
+    }
+    // Slow enough for a binding that does not wait to overtake the removal.
+    api.latencyMs = () => 50;
+    api.remove(`${PODS}/left`);
+    api.requests.length = 0;
+    const pods = ['a', 'b'].map((name) => addPod(api, name));
+    const far = b.bind(orderFor(addPod(api, 'far'), { node: 'node-2' }));
+    const outcomes = Promise.all([...pods.map((pod) => b.bind(orderFor(pod))), far]);
+    expect(await clock.run(outcomes)).toEqual(Array(3).fill({ kind: 'bound' }));
+    const gone = api.requests.indexOf(`DELETE ${RESERVATIONS}/${reservationName('node-1', 'g1')}`);
+    const bound = ['far', 'a', 'b'].map((name) => api.requests.indexOf(`POST ${PODS}/${name}/binding`));
+    expect(bound[0]).toBeLessThan(gone);
+    expect(Math.min(bound[1]!, bound[2]!)).toBeGreaterThan(gone);
+    expect(api.list(RESERVATIONS).map(({ metadata }) => metadata.labels)).toMatchObject([{ 'runai-gpu-group': 'g2' }]);
+    await clock.run(b.settled());
+    api.requests.length = 0;
+    await clock.run(b.bind(orderFor(addPod(api, 'c'))));
+    expect(api.requests).toEqual([`POST ${PODS}/c/binding`]);
+  });
+
+  it('and cannot be removed stop the binding', async () => {
+    const { api, clock, binder } = smallCluster();
+    const b = binder();
+    await clock.run(b.bind(orderFor(addPod(api, 'left'), { gpuGroups: ['g1'] })));
+    api.fault = ({ method, path }) => (method === 'DELETE' && path.startsWith(RESERVATIONS) ? 403 : 'none');
+    api.remove(`${PODS}/left`);
+    const message = 'failed to sync reservation for pod <team-a/a> on node <node-1>: failed to delete reservation pod: injected';
+    expect(await clock.run(b.bind(orderFor(addPod(api, 'a'))))).toEqual({ kind: 'failed', message });
+    expect(api.requests).not.toContain(`POST ${PODS}/a/binding`);
+  });
+});
+
 describe('shared GPUs', () => {
   it('get a reservation pod, labels, config maps, and the binding last', async () => {
     const { api, clock, binder } = smallCluster();

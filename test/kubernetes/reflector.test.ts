@@ -78,7 +78,7 @@ interface Watched {
   readonly troubles: KaiError[];
 }
 
-function watchPods(): Watched {
+function watchPods(turnMs = 5): Watched {
   const model = new Model();
   const clock = new HastyClock();
   const restarts: RestartReason[] = [];
@@ -88,7 +88,7 @@ function watchPods(): Watched {
     served: { spec: resourceOf('pods'), version: 'v1', path: PODS },
     sink: model,
     clock,
-    turns: new TurnBudget(5),
+    turns: new TurnBudget(turnMs),
     hooks: { restarted: (_, reason) => restarts.push(reason), trouble: (_, error) => troubles.push(error) },
   });
   running = reflector.run(stop.signal);
@@ -112,6 +112,29 @@ test('lists in pages of 500, then watches from the list with bookmarks, the filt
     timeoutSeconds: '450',
     fieldSelector: 'status.phase!=Failed',
   });
+});
+
+test('asks for the next page before this one is applied; when its token is too old, the list is read from the start', async () => {
+  for (let i = 0; i < 1203; i++) server.put(PODS, pod(`p${i}`));
+  const sizes: number[] = [];
+  server.faults.push((_, response, url) => {
+    const isContinued = url.searchParams.has('continue');
+    if (isContinued) sizes.push(reflector.size);
+    // The second page of the first time comes, the third does not.
+    if (sizes.length < 2) return false;
+    response.writeHead(410, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: 410, reason: 'Expired', message: 'token too old' }));
+    return true;
+  });
+  // One object per turn: the server has its turn long before a page is done.
+  const { model, reflector, troubles } = watchPods(0);
+  await until(() => server.watchCount === 1);
+  expect(sizes[0]).toBeLessThan(500);
+  expect(sizes[1]).toBeLessThan(1000);
+  expect(model.isAs(server, PODS)).toBe(true);
+  expect(model.calls).toEqual(Array.from({ length: 1203 }, (_, i) => `put team/p${i}`));
+  expect(lists()).toBe(6);
+  expect([model.synchronizations, troubles]).toEqual([1, []]);
 });
 
 test('resumes from the last event or bookmark after the server ended or cut the watch, without reading the list again', async () => {
