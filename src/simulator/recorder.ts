@@ -67,6 +67,8 @@ export class Recorder {
   /** The cycle that bound most pods. */
   largestCycle: LargestCycle = { boundPods: 0, tookMs: 0 };
   jobsAttempted = 0;
+  /** Evicted pods by action. */
+  readonly evictedBy = new Map<string, number>();
   pipelined = 0;
   lastReport: CycleReport | undefined;
   #lastView: SnapshotView | undefined;
@@ -103,9 +105,12 @@ export class Recorder {
     this.passTo(nowMs);
     const waitedMs: number[] = [];
     for (const decision of outcome.decisions) {
-      if (decision.kind === 'evict') this.pods.evicted++;
-      else if (decision.kind === 'pipeline') this.pipelined++;
-      else {
+      if (decision.kind === 'evict') {
+        this.pods.evicted++;
+        this.evictedBy.set(decision.action, (this.evictedBy.get(decision.action) ?? 0) + 1);
+      }
+      if (decision.kind === 'pipeline') this.pipelined++;
+      if (decision.kind === 'bind') {
         this.#bind(view, decision);
         waitedMs.push(Math.max(0, nowMs - (view.pods.createdMs[decision.podRow] ?? nowMs)));
       }

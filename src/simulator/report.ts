@@ -35,6 +35,8 @@ export interface SimulationReport {
   readonly simulatedMs: number;
   readonly nodes: number;
   readonly pods: PodCounts & { readonly running: number };
+  /** Evicted pods by action; those of consolidation had a new place reserved. */
+  readonly evictedBy: Readonly<Record<string, number>>;
   /** Pods that wait at the end, by reason. */
   readonly waiting: readonly WaitingGroup[];
   /** Virtual time from the creation of a pod to its binding. */
@@ -72,6 +74,7 @@ export function buildReport(
     simulatedMs: now.atMs,
     nodes: ledger.nodes.length,
     pods: { ...pods, running: ledger.placedPods },
+    evictedBy: Object.fromEntries(recorder.evictedBy),
     waiting: recorder.waitingGroups(),
     waitMs: recorder.waits.percentiles(),
     gpu: {

@@ -27,6 +27,7 @@ export function reportText(report: SimulationReport): string {
       ],
       'Pods',
     ),
+    evictedText(report),
     waitingText(report),
     `GPUs      ${gpus(gpu.allocated)} of ${gpus(gpu.total)} allocated (${percent(gpu.allocatedShare)}), over time ${percent(gpu.meanAllocatedShare)}\n` +
       `          ${percent(gpu.fragmentationShare)} of the free capacity is of no use to a typical pod (fragmentation)`,
@@ -57,6 +58,11 @@ function throughputText({ timing }: SimulationReport): string {
     `  ${count(Math.round(timing.podsPerSecond))} pods bound per second of cycle time; ` +
     `largest cycle: ${count(boundPods)} pods in ${milliseconds(tookMs)} (${count(Math.round(share(boundPods * 1000, tookMs)))} per second)`
   );
+}
+
+function evictedText({ evictedBy }: SimulationReport): string {
+  const parts = Object.entries(evictedBy).map(([action, pods]) => `${count(pods)} by ${action}`);
+  return parts.length === 0 ? '' : `Evicted   ${parts.join(', ')}`;
 }
 
 function waitingText({ waiting, pods }: SimulationReport): string {

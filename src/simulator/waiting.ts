@@ -1,4 +1,5 @@
-import type { CycleReport, Decision } from '../base/decisions.ts';
+import { PodPhase } from '../base/codes.ts';
+import type { CycleReport, Decision, JobReport } from '../base/decisions.ts';
 import { NO_ROW } from '../base/rows.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 
@@ -31,8 +32,10 @@ export function listWaiting(view: SnapshotView, report: CycleReport, decisions: 
     heads.set(message, head);
     return head;
   };
+  const notReady = new Map<number, JobReport>();
   for (const job of report.jobs) {
-    if (job.state !== 'unschedulable' && job.state !== 'notReady') continue;
+    if (job.state === 'notReady') notReady.set(podGroups.keyText[job.podGroupRow] ?? NO_ROW, job);
+    if (job.state !== 'unschedulable') continue;
     const podGroup = texts.get(podGroups.keyText[job.podGroupRow] ?? NO_ROW);
     const queue = texts.get(podGroups.queueText[job.podGroupRow] ?? NO_ROW);
     const jobHead = headOf(job.message);
@@ -40,6 +43,14 @@ export function listWaiting(view: SnapshotView, report: CycleReport, decisions: 
       const pod = texts.get(pods.keyText[podRow] ?? NO_ROW);
       waiting.push({ pod, podGroup, queue, createdMs: pods.createdMs[podRow] ?? 0, message, head: jobHead });
     }
+  }
+  // Nothing is said to the pods of a job that is not ready.
+  for (let row = 0; notReady.size > 0 && row < pods.rows; row++) {
+    const job = notReady.get(pods.groupKeyText[row] ?? NO_ROW);
+    if (job === undefined || pods.used[row] !== 1 || pods.nodeText[row] !== NO_ROW || pods.phaseCode[row] !== PodPhase.pending) continue;
+    const queue = texts.get(podGroups.queueText[job.podGroupRow] ?? NO_ROW);
+    const [pod, podGroup] = [texts.get(pods.keyText[row] ?? NO_ROW), texts.get(pods.groupKeyText[row] ?? NO_ROW)];
+    waiting.push({ pod, podGroup, queue, createdMs: pods.createdMs[row] ?? 0, message: job.message, head: headOf(job.message) });
   }
   for (const { kind, podRow, podGroupRow, pod, podGroup, node } of decisions) {
     // A pod that moves waits from when its successor is there.

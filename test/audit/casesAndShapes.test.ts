@@ -34,12 +34,15 @@ test.skipIf(!hasCases)('nothing is wrong in any cycle of any conformance case', 
   expect(decisions).toBeGreaterThan(1000);
 });
 
-test.each(ALL_SHAPES.map((shape) => [shape.name, shape] as const))(`nothing is wrong on ${NODES} nodes of the shape %s`, async (_, shape) => {
-  const jobs = shape.jobsFor(NODES);
-  const objects = shape.build(NODES, jobs);
-  for (const config of [loadConfig({}).config, loadConfig({ actions: [...shape.actions] }).config]) {
-    const { decisions, report } = await runner.run(snapshotOf(objects), config, cycleTimeMs(jobs));
-    const findings = audit({ objects, config, nowMs: cycleTimeMs(jobs), decisions, report });
-    expect(findings.map(formatFinding)).toEqual([]);
-  }
-});
+test.each(ALL_SHAPES.map((shape) => [shape.name, shape] as const))(
+  `nothing is wrong on ${NODES} nodes of the shape %s`,
+  async (_, shape) => {
+    const jobs = shape.jobsFor(NODES);
+    const objects = shape.build(NODES, jobs);
+    for (const config of [loadConfig({}).config, loadConfig({ actions: [...shape.actions] }).config]) {
+      const { decisions, report } = await runner.run(snapshotOf(objects), config, cycleTimeMs(jobs));
+      const findings = audit({ objects, config, nowMs: cycleTimeMs(jobs), decisions, report });
+      expect(findings.map(formatFinding)).toEqual([]);
+    }
+  },
+);

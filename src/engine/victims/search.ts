@@ -275,8 +275,12 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
       undoTo(x.st, mark);
       return null;
     }
+    const ahead = unitsElsewhere(x);
     const leaving = settle(x);
-    if (isValid(x, leaving)) return { units: withFewerMoves(x, nodes, settle, mark, leaving), start: x.start };
+    if (isValid(x, leaving)) {
+      const units = withFewerMoves(x, nodes, settle, mark, leaving, new Set(ahead));
+      return { units, start: x.start };
+    }
     s.search.rejected++;
     undoTo(x.st, mark);
     if (isOverBudget(x)) {
@@ -291,18 +295,27 @@ type Settle = (x: Search) => Unit[];
 
 /**
  * Units that only moved made room for nobody if the job also fits, anywhere, with all of them back in place: tried once, kept
- * when it takes fewer pods from their places (spec 04 section 12.5).
+ * when it takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved ahead of the preemptor, which
+ * is not for the search to question.
  */
-function withFewerMoves(x: Search, nodes: Int32Array | null, settle: Settle, mark: number, leaving: Unit[]): readonly Unit[] {
+function withFewerMoves(
+  x: Search,
+  nodes: Int32Array | null,
+  settle: Settle,
+  mark: number,
+  leaving: readonly Unit[],
+  ahead: ReadonlySet<Unit>,
+): readonly Unit[] {
   const s = x.st.session;
   const moved: Unit[] = [];
   const isLeaving = new Set<number>();
-  for (let i = leaving.length - 1; i >= 0; i--) {
-    const unit = leaving[i]!;
+  const settled = leaving.filter((unit) => !ahead.has(unit));
+  for (let i = settled.length - 1; i >= 0; i--) {
+    const unit = settled[i]!;
     if (!isLeaving.has(unit.job) && unit.pods.every((p) => !s.evicted.has(p))) moved.push(unit);
     else isLeaving.add(unit.job);
   }
-  if (moved.length === 0 || moved.length === leaving.length) return leaving;
+  if (moved.length === 0 || moved.length === settled.length) return leaving;
   const [deleted, changed] = priceOf(s, leaving);
   undoTo(x.st, mark);
   for (const unit of moved) for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
@@ -378,6 +391,12 @@ function keepThenMove(x: Search): Unit[] {
   // In the order in which they were found, the best protected first.
   for (const job of isLeaving) moveJob(x.st, job);
   return unitsThatLeft(x);
+}
+
+/** Units with a pod that has another place. */
+function unitsElsewhere(x: Search): Unit[] {
+  const s = x.st.session;
+  return x.units.filter((unit) => unit.pods.some((p) => statusOf(s, p) === Status.pipelined));
 }
 
 /** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
