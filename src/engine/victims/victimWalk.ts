@@ -54,11 +54,11 @@ function heldGpuMilli(s: Session, job: number): number {
 
 /** Puts jobs back at their places after their pods changed for good; those that hold none drop out. */
 export function reorderVictims(s: Session, order: VictimOrder, victims: readonly number[]): void {
-  const changed = new Set(victims);
-  const queues = new Set(victims.map((job) => s.jobs.queue[job]!));
-  for (const queue of queues) {
-    const list = order.jobs[queue];
-    if (list !== undefined) order.jobs[queue] = list.filter((job) => !changed.has(job));
+  // Victims stand at the front of their lists: they are found at once.
+  for (const job of victims) {
+    const list = order.jobs[s.jobs.queue[job]!];
+    const at = list?.indexOf(job) ?? -1;
+    if (at >= 0) list!.splice(at, 1);
   }
   for (const job of victims) {
     const list = order.jobs[s.jobs.queue[job]!];
