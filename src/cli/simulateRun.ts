@@ -3,7 +3,6 @@ import type { SchedulerConfig } from '../base/config.ts';
 import { KaiError } from '../base/errors.ts';
 import { loadConfig } from '../config/loadConfig.ts';
 import { snapshotOptionsFrom } from '../config/schedulerParams.ts';
-import { EXISTING_ACTIONS } from '../engine/actions/index.ts';
 import { type CycleRunner, createCycleRunner } from '../runner/cycleRunner.ts';
 import { generateWorkload } from '../simulator/generatedJobs.ts';
 import { readOpenbLives, readPublished } from '../simulator/openbFiles.ts';
@@ -70,10 +69,7 @@ function readConfig(file: string | undefined, stderr: ProgressStream): Scheduler
   }
   const { config, warnings } = loadConfig({ file: text });
   for (const warning of warnings) stderr.write(`configuration: ${warning}\n`);
-  const skipped = config.actions.filter((name) => !EXISTING_ACTIONS.includes(name));
-  if (skipped.length === 0) return config;
-  stderr.write(`configuration: not run, because the engine does not have them yet: ${skipped.join(', ')}\n`);
-  return Object.freeze({ ...config, actions: config.actions.filter((name) => EXISTING_ACTIONS.includes(name)) });
+  return config;
 }
 
 /** Generated clusters, one per seed, or the trace as recorded. */

@@ -3,7 +3,7 @@ import type { CycleReport, RawDecision } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { releaseHeld } from './actions/held.ts';
-import { EXISTING_ACTIONS, findAction } from './actions/index.ts';
+import { type Action, EXISTING_ACTIONS, findAction } from './actions/index.ts';
 import type { SearchPort, SearchRequest } from './parallel.ts';
 import { evaluateRange } from './placement/classIndex.ts';
 import type { Evaluator } from './placement/evaluate.ts';
@@ -14,6 +14,7 @@ import { staleBindRequests } from './report/staleBindRequests.ts';
 import { openSession, STATE_HEADER, sizesOf } from './session/open.ts';
 import { listDims } from './session/openNodes.ts';
 import { readPlugins, readPolicies } from './session/plugins.ts';
+import type { Session } from './session/session.ts';
 import { openState, stateSize } from './state/layout.ts';
 
 /** Receives decisions while the cycle runs. One call holds all decisions of one committed job: take all or none. */
@@ -41,21 +42,15 @@ export function runCycle(
   sink: DecisionSink,
   port: SearchPort,
 ): CycleReport {
-  const actions = config.actions.map((name) => {
-    const action = findAction(name);
-    if (action !== undefined) return action;
-    throw new KaiError(
-      'UNKNOWN_ACTION',
-      `action '${name}' does not exist in this version; existing actions: ${EXISTING_ACTIONS.join(', ')}`,
-    );
-  });
+  const actions = actionsOf(config);
   const session = openSession(view, config, nowMs, state, port);
   sink.phase('open');
-  for (const action of actions) {
-    action.run(session, (batch) => sink.commit(batch));
-    sink.phase(action.name);
-  }
-  releaseHeld(session, (batch) => sink.commit(batch));
+  runActions(
+    session,
+    actions,
+    (batch) => sink.commit(batch),
+    (name) => sink.phase(name),
+  );
   const report: CycleReport = {
     jobs: jobReports(session),
     queues: queueReports(session),
@@ -66,6 +61,32 @@ export function runCycle(
   };
   sink.phase('report');
   return report;
+}
+
+/** The configured actions, in their order. Throws KaiError UNKNOWN_ACTION for one that does not exist. */
+export function actionsOf(config: SchedulerConfig): Action[] {
+  return config.actions.map((name) => {
+    const action = findAction(name);
+    if (action !== undefined) return action;
+    throw new KaiError(
+      'UNKNOWN_ACTION',
+      `action '${name}' does not exist in this version; existing actions: ${EXISTING_ACTIONS.join(', ')}`,
+    );
+  });
+}
+
+/** Decides everything of an open session; `ended` is told the name of each action. */
+export function runActions(
+  session: Session,
+  actions: readonly Action[],
+  emit: (batch: readonly RawDecision[]) => void,
+  ended: (name: string) => void = () => {},
+): void {
+  for (const action of actions) {
+    action.run(session, emit);
+    ended(action.name);
+  }
+  releaseHeld(session, emit);
 }
 
 /** What a search worker holds during a cycle. */

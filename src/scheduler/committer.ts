@@ -8,6 +8,7 @@ import type { WriteQueue } from '../kubernetes/writeQueue.ts';
 import type { ClusterState } from './clusterState.ts';
 import { groupObject, podObject, wholeSeconds } from './events.ts';
 import { missingRoom } from './nodeRoom.ts';
+import type { Nominations } from './nominations.ts';
 import { isDeleting, isFinished } from './observedStore.ts';
 import type { AssumedBind } from './overlays.ts';
 import { podConditionPatch, podDeletion, podLabelPatch } from './patches.ts';
@@ -23,6 +24,7 @@ export interface CommitterOptions {
   readonly nodePool: string;
   /** Asked at each eviction. */
   readonly isEvictionConditionWritten: () => boolean;
+  readonly nominations: Pick<Nominations, 'note' | 'forget'>;
   readonly observer: CommitObserver;
 }
 
@@ -47,7 +49,9 @@ export class Committer {
   constructor(options: CommitterOptions) {
     this.#options = options;
     options.state.observed.onChange((list, key, object) => {
-      if (list === 'pods' && (object === undefined || (object as Pod).spec.nodeName)) this.#pipelined.delete(key);
+      if (list !== 'pods' || (object !== undefined && !(object as Pod).spec.nodeName)) return;
+      this.#pipelined.delete(key);
+      options.nominations.forget(key);
     });
   }
 
@@ -66,6 +70,7 @@ export class Committer {
       if (decision.kind === 'evict') this.#evict(decision);
       if (decision.kind !== 'bind' || isOvertaken) continue;
       const pod = this.#pending(decision);
+      if (pod !== undefined) this.#options.nominations.note(pod, decision);
       const reason = pod === undefined ? 'the pod is gone, bound or leaving' : this.#obstacle(pod, decision);
       if (pod !== undefined && reason === undefined) binds.push({ decision, pod, assumed: this.#options.state.assume(pod, decision) });
       else {
@@ -180,11 +185,14 @@ export class Committer {
     void writes.submit(podConditionPatch(pod, { type: 'PodBound', status: 'False', reason: 'BindingError', message, lastTransitionTime }));
   }
 
-  /** A promise that nothing has to be written for; people are told once per pod and node. */
-  #announce({ pod: key, podUid, node }: Decision): void {
-    const { state, events } = this.#options;
+  /** A promise of room; people are told once per pod and node. */
+  #announce(decision: Decision): void {
+    const { state, events, nominations } = this.#options;
+    const { pod: key, podUid, node } = decision;
     const pod = state.pod(key);
-    if (pod === undefined || pod.metadata.uid !== podUid || this.#pipelined.get(key) === `${podUid} ${node}`) return;
+    if (pod === undefined || pod.metadata.uid !== podUid) return;
+    nominations.note(pod, decision);
+    if (this.#pipelined.get(key) === `${podUid} ${node}`) return;
     this.#pipelined.set(key, `${podUid} ${node}`);
     events.record({ object: podObject(pod), type: 'Normal', reason: 'Pipelined', message: `Pod ${key} was pipelined to node ${node}` });
   }

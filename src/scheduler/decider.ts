@@ -16,6 +16,7 @@ import { type CommitObserver, Committer } from './committer.ts';
 import type { Configuration, Workers } from './configSource.ts';
 import type { Logger } from './logging.ts';
 import { DEFAULT_PAUSE_MS, type LoopObserver, SchedulingLoop } from './loop.ts';
+import { Nominations } from './nominations.ts';
 import { Quarantine } from './quarantine.ts';
 import { Reporter } from './reporter.ts';
 
@@ -86,11 +87,14 @@ export class Decider {
     const isEvictionConditionWritten = (): boolean => configuration().config.params.updatePodEvictionCondition;
     const requests = new BindRequests({ connection, writes: this.#writes, clock, nodePoolLabelKey, onTrouble });
     const common = { state, writes: this.#writes, events, clock, nodePoolLabelKey };
+    const isPlaceKept = (): boolean => configuration().config.safeEviction?.requireCommittedPlace === true;
+    const nominations = new Nominations({ state, writes: this.#writes, isPlaceKept });
     this.#committer = new Committer({
       ...common,
       binder: options.isBinderSeparate ? requests : this.#binder,
       nodePool,
       isEvictionConditionWritten,
+      nominations,
       observer: commitObserver(options),
     });
     const reporter = new Reporter({ ...common, removeStaleRequests: (keys) => void requests.removeStale(keys) });
@@ -111,7 +115,10 @@ export class Decider {
       take: (batch) => {
         if (options.mayWrite()) this.#committer.take(batch);
       },
-      report: (report, view) => reporter.report(report, view),
+      report: (report, view) => {
+        if (options.mayWrite()) nominations.endCycle();
+        return reporter.report(report, view);
+      },
       quarantine,
       observer: loopObserver(options),
     });

@@ -14,15 +14,12 @@ export function changedAnnotations(group: PodGroup, job: JobReport): Record<stri
     'kai.scheduler/stale-podgroup-timestamp': job.staleSinceMs,
     'kai.scheduler/last-eviction-timestamp': job.lastEvictionMs,
   };
-  let changed: Record<string, string | null> | undefined;
-  for (const [name, ms] of Object.entries(times)) {
-    if (ms === undefined) continue;
-    const value = Number.isNaN(ms) ? null : wholeSeconds(ms);
-    if ((group.metadata.annotations?.[name] ?? null) === value) continue;
-    changed ??= {};
-    changed[name] = value;
-  }
-  return changed;
+  const values: [string, string | null][] = [];
+  for (const [name, ms] of Object.entries(times)) if (ms !== undefined) values.push([name, Number.isNaN(ms) ? null : wholeSeconds(ms)]);
+  if (job.recentEvictionsMs !== undefined)
+    values.push(['kai.scheduler/recent-eviction-timestamps', job.recentEvictionsMs.map(wholeSeconds).join(',')]);
+  const changed = values.filter(([name, value]) => (group.metadata.annotations?.[name] ?? null) !== value);
+  return changed.length === 0 ? undefined : Object.fromEntries(changed);
 }
 
 /**

@@ -31,6 +31,22 @@ export function podConditionPatch(pod: Pod, condition: PodCondition, priority: W
   };
 }
 
+/** The node whose room is kept for the pod; null takes it back. */
+export function podNominationPatch(pod: Pod, node: string | null): Write {
+  const { name, namespace = 'default', uid } = pod.metadata;
+  return {
+    key: `pod nomination ${uid}`,
+    priority: WritePriority.status,
+    policy: WRITE_POLICIES.status,
+    request: {
+      method: 'PATCH',
+      path: `/api/v1/namespaces/${namespace}/pods/${name}/status`,
+      contentType: MERGE,
+      body: { metadata: { uid }, status: { nominatedNodeName: node } },
+    },
+  };
+}
+
 export function podLabelPatch(pod: Pod, labels: Readonly<Record<string, string>>): Write {
   const { name, namespace = 'default', uid } = pod.metadata;
   return {

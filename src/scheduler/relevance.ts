@@ -17,6 +17,9 @@ export function matters(list: ListName, before: unknown, after: unknown, schedul
     case 'configMaps':
     case 'namespaces':
       return differs(before, after, (object) => (object as OtherObject).metadata.labels ?? null);
+    // How many pods are healthy changes all the time; only what may go counts.
+    case 'podDisruptionBudgets':
+      return differs(before, after, partsOfBudget);
     default:
       return differs(before, after, partsOfOther);
   }
@@ -25,6 +28,14 @@ export function matters(list: ListName, before: unknown, after: unknown, schedul
 function partsOfOther(object: unknown): unknown {
   const { metadata, ...rest } = object as OtherObject;
   return [metadata.uid, metadata.labels, metadata.annotations, metadata.deletionTimestamp, rest];
+}
+
+function partsOfBudget(object: unknown): unknown {
+  const { metadata, spec, status } = object as OtherObject & {
+    readonly spec?: unknown;
+    readonly status?: { readonly disruptionsAllowed?: unknown };
+  };
+  return [metadata.uid, spec, status?.disruptionsAllowed];
 }
 
 function podMatters(before: Pod | undefined, after: Pod | undefined, schedulerName: string): boolean {

@@ -1,16 +1,17 @@
 // The opt-in policy of plugin `gpufragmentation` under the same tests as the default: threads and order must not matter.
 import { afterAll, expect, test } from 'vitest';
 import { cycleTimeMs, SHAPES } from '../../bench/shapes.ts';
+import { createAuditor, formatFinding } from '../../src/audit/audit.ts';
 import type { ClusterObjects } from '../../src/base/objects.ts';
 import { LIST_NAMES } from '../../src/base/objects.ts';
 import { createCycleRunner } from '../../src/runner/cycleRunner.ts';
 import { FRAGMENTATION } from '../placement/cluster.ts';
 import { seededRandom, shuffled } from '../support/draw.ts';
-import { auditDecisions } from '../support/ledger.ts';
 import { CLUSTER_NOW_MS, randomCluster } from '../support/randomCluster.ts';
 import { exactText, snapshotOf } from './compare.ts';
 
 const CLUSTERS = Number(process.env.KAI_RANDOM_CLUSTERS ?? 150);
+const audit = createAuditor();
 const runners = [0, 1, 2, 3].map((workers) => createCycleRunner({ workers, searchHandoverMs: 0 }));
 afterAll(async () => {
   for (const runner of runners) await runner.close();
@@ -23,8 +24,8 @@ async function decide(objects: ClusterObjects, nowMs: number, where: string): Pr
   for (const runner of runners) results.push(await runner.run(view, FRAGMENTATION, nowMs));
   const texts = results.map(exactText);
   for (const text of texts) expect(text, where).toBe(texts[0]);
-  const { decisions } = results[0]!;
-  expect(auditDecisions(objects, decisions, nowMs), where).toEqual([]);
+  const { decisions, report } = results[0]!;
+  expect(audit({ objects, config: FRAGMENTATION, nowMs, decisions, report }).map(formatFinding), where).toEqual([]);
   return decisions.map((d) => JSON.stringify([d.kind, d.pod, d.node, d.gpuGroups]));
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Pod } from '../../src/base/objects.ts';
 import { Committer } from '../../src/scheduler/committer.ts';
+import { Nominations } from '../../src/scheduler/nominations.ts';
 import type { BindOrder, BindOutcome } from '../../src/scheduler/ports.ts';
 import { settle } from '../kubernetes/clocks.ts';
 import { createWorld, decide, failed, group, node, placesOf, pod } from './world.ts';
@@ -8,8 +9,10 @@ import { createWorld, decide, failed, group, node, placesOf, pod } from './world
 function createCommitter(
   outcome: (order: BindOrder) => Promise<BindOutcome> = async () => ({ kind: 'bound' }),
   isConditionWritten = false,
+  isPlaceKept = false,
 ) {
   const world = createWorld();
+  const nominations = new Nominations({ ...world, isPlaceKept: () => isPlaceKept });
   const orders: BindOrder[] = [];
   const log: string[] = [];
   const note =
@@ -27,6 +30,7 @@ function createCommitter(
     nodePoolLabelKey: 'pool',
     nodePool: '',
     isEvictionConditionWritten: () => isConditionWritten,
+    nominations,
     observer: {
       bound: note('bound'),
       bindFailed: note('failed'),
@@ -44,7 +48,7 @@ function createCommitter(
   state.remove('pods', 'ns/victim');
   state.put('pods', pod('victim', { node: 'n2', phase: 'Running' }));
   state.seal();
-  return { ...world, committer, orders, log };
+  return { ...world, committer, nominations, orders, log };
 }
 
 const GANG = [decide('bind', 'a', 'n1'), decide('bind', 'b', 'n1')];
@@ -226,4 +230,44 @@ test('a promise of room is told once per pod and node, and writes nothing else',
   await settle();
   expect(writes.take()).toEqual(['event Pipelined a', 'event Pipelined a']);
   expect(placesOf(table)).toEqual({ 'ns/victim': 'n2' });
+});
+
+describe('with requireCommittedPlace', () => {
+  const served = { ...decide('pipeline', 'a', 'n1'), action: 'reclaim' };
+  const nominationsIn = (writes: { readonly sent: readonly { readonly key: string; readonly request: { readonly body?: unknown } }[] }) =>
+    writes.sent
+      .filter(({ key }) => key.startsWith('pod nomination'))
+      .map(({ request }) => (request.body as { status: { nominatedNodeName: string | null } }).status.nominatedNodeName);
+
+  test('the place that victims make is written on the pod, and taken back when a cycle does not serve it', async () => {
+    const { committer, nominations, writes } = createCommitter(undefined, false, true);
+    committer.take([served]);
+    nominations.endCycle();
+    committer.take([{ ...served, action: 'allocate' }]);
+    nominations.endCycle();
+    expect(nominationsIn(writes)).toEqual(['n1']);
+    nominations.endCycle();
+    nominations.endCycle();
+    await settle();
+    expect(nominationsIn(writes)).toEqual(['n1', null]);
+  });
+
+  test('nothing for a pod that only moves, for one that waits for what leaves anyway, or once it is bound', async () => {
+    const { committer, nominations, writes, state } = createCommitter(undefined, false, true);
+    committer.take([{ ...served, details: { evictorPodGroup: 'ns/other' } }, decide('pipeline', 'b', 'n1')]);
+    nominations.endCycle();
+    expect(nominationsIn(writes)).toEqual([]);
+    committer.take([served]);
+    nominations.endCycle();
+    state.put('pods', pod('a', { node: 'n1', cpu: '2' }));
+    nominations.endCycle();
+    expect(nominationsIn(writes)).toEqual(['n1']);
+  });
+
+  test('off: a promise writes no nomination', () => {
+    const { committer, nominations, writes } = createCommitter();
+    committer.take([served]);
+    nominations.endCycle();
+    expect(nominationsIn(writes)).toEqual([]);
+  });
 });

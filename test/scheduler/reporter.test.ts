@@ -3,7 +3,7 @@ import type { CycleReport, JobReport } from '../../src/base/decisions.ts';
 import { emptySearchCounts } from '../../src/base/decisions.ts';
 import type { PodGroup, SchedulingCondition } from '../../src/base/objects.ts';
 import type { PodGroupRow, PodRow } from '../../src/base/rows.ts';
-import { changedConditions } from '../../src/scheduler/groupStatus.ts';
+import { changedAnnotations, changedConditions } from '../../src/scheduler/groupStatus.ts';
 import { Reporter } from '../../src/scheduler/reporter.ts';
 import { settle } from '../kubernetes/clocks.ts';
 import { createWorld, failed, group, pod } from './world.ts';
@@ -229,4 +229,13 @@ test('spec 01 section 5.4, worked example of the condition list', () => {
   // Numbers grow also after a removal.
   expect(ids(after([], 'a', 'M4', 7))).toEqual([['a', '8', 'M4']]);
   expect(ids(after([], 'a', 'M4'))).toEqual([['a', '1', 'M4']]);
+});
+
+test('the times of recent evictions are kept on the group, whole seconds, and written only when they change (safe eviction)', () => {
+  const recentEvictionsMs = [Date.parse('2026-01-01T11:30:00Z'), Date.parse('2026-01-01T11:45:00.900Z')];
+  const changed = changedAnnotations(group('job'), { ...JOB, recentEvictionsMs });
+  expect(changed).toEqual({ 'kai.scheduler/recent-eviction-timestamps': '2026-01-01T11:30:00Z,2026-01-01T11:45:00Z' });
+  const written = group('job');
+  const after = { ...written, metadata: { ...written.metadata, annotations: changed as Record<string, string> } };
+  expect(changedAnnotations(after, { ...JOB, recentEvictionsMs })).toBeUndefined();
 });

@@ -1,12 +1,10 @@
 import type { SchedulerConfig } from '../../base/config.ts';
 import type { RawDecision } from '../../base/decisions.ts';
-import { KaiError } from '../../base/errors.ts';
 import { formatHuman } from '../../base/formatNumber.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { pendingJobs } from '../actions/allocate.ts';
-import { releaseHeld } from '../actions/held.ts';
-import { findAction } from '../actions/index.ts';
+import { actionsOf, runActions } from '../cycle.ts';
 import { isJobReady, isSetReady, jobCount } from '../jobs/gang.ts';
 import { type Need, needOf, selectTasks } from '../jobs/selectTasks.ts';
 import { INLINE_PORT } from '../parallel.ts';
@@ -30,7 +28,8 @@ import type { Constraint, CycleExplanation, PodCounts, WaitingExplanation } from
  */
 export function explainCycle(view: SnapshotView, config: SchedulerConfig, nowMs: number, workload?: string): CycleExplanation {
   const s = openSession(view, config, nowMs, new SharedArrayBuffer(stateSize(sizesOf(view))), INLINE_PORT);
-  const decisions = runActions(s);
+  const decisions: RawDecision[] = [];
+  runActions(s, actionsOf(config), (batch) => decisions.push(...batch));
   const isMeant = (key: string): boolean => workload === undefined || key === workload || key.endsWith(`/${workload}`);
   const order = new ServingOrder(s, pendingJobs(s));
   const waiting: WaitingExplanation[] = [];
@@ -42,20 +41,6 @@ export function explainCycle(view: SnapshotView, config: SchedulerConfig, nowMs:
   waiting.sort((a, b) => (a.podGroup < b.podGroup ? -1 : 1));
   const victims = explainVictims(s, decisions).filter((v) => isMeant(v.podGroup) || (v.evictor !== undefined && isMeant(v.evictor)));
   return { waiting, victims };
-}
-
-function runActions(s: Session): RawDecision[] {
-  const decisions: RawDecision[] = [];
-  const emit = (batch: readonly RawDecision[]): void => {
-    decisions.push(...batch);
-  };
-  for (const name of s.config.actions) {
-    const action = findAction(name);
-    if (action === undefined) throw new KaiError('UNKNOWN_ACTION', `action '${name}' does not exist in this version`);
-    action.run(s, emit);
-  }
-  releaseHeld(s, emit);
-  return decisions;
 }
 
 function setsOf(s: Session, job: number): number[] {
