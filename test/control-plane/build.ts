@@ -83,7 +83,7 @@ export async function pinVersion(version: string): Promise<string> {
 async function cacheFolder(version: string): Promise<string> {
   const pins = pinFile(version);
   if (!existsSync(pins) || !readFileSync(pins, 'utf8').includes(`k8s.io/kubernetes v${version}\n`)) {
-    throw new Error(`${pins} does not pin ${version}; run: node test/control-plane/main.ts pin --version ${version}`);
+    throw new Error(`${pins} does not pin ${version}; run: npm run control-plane -- pin --version ${version}`);
   }
   const hash = createHash('sha256').update((await exec('go', ['env', 'GOVERSION'], { cwd: MODULE_FOLDER })).stdout.trim());
   for (const file of [pins, pins.replace(/mod$/, 'sum'), ...PROGRAMS.map((name) => join(MODULE_FOLDER, name, 'main.go'))]) {

@@ -4,10 +4,10 @@ import { parseArgs } from 'node:util';
 import { buildControlPlane, pinVersion } from './build.ts';
 import { startControlPlane } from './controlPlane.ts';
 
-const HELP = `node test/control-plane/main.ts build [--version 1.37.2]    compile into the cache, print the folder
-node test/control-plane/main.ts pin --version 1.36.3       write k8s-1.36.mod and .sum for another release
-node test/control-plane/main.ts start [--version 1.37.2] [--folder DIR] [--sync] [--no-controllers]
-                                      [--api-arg X]... [--controller-arg X]...
+const HELP = `npm run control-plane -- build [--version 1.37.2]    compile into the cache, print the folder
+npm run control-plane -- pin --version 1.36.3       write k8s-1.36.mod and .sum for another release
+npm run control-plane -- start [--version 1.37.2] [--folder DIR] [--sync] [--no-controllers]
+                               [--api-arg X]... [--controller-arg X]...
       run in the foreground; prints one JSON line when ready; SIGINT or SIGTERM ends it
 
 KUBEBUILDER_ASSETS       folder of ready-made programs, used instead of a build
