@@ -89,6 +89,15 @@ export function runActions(
   releaseHeld(session, emit);
 }
 
+/**
+ * The cycle as a search worker runs it behind the planner, to help with its victim searches: the same actions on a session of
+ * its own, with a port that knows what came of the attempts before. Its decisions are nobody's. Arguments as for `runCycle`.
+ */
+export function followCycle(view: SnapshotView, config: SchedulerConfig, nowMs: number, state: SharedArrayBuffer, port: SearchPort): void {
+  const session = openSession(view, config, nowMs, state, port);
+  runActions(session, actionsOf(config), () => {});
+}
+
 /** What a search worker holds during a cycle. */
 export interface SearchContext {
   /** Fills positions [from, to) of the request's slot, exactly as the planner would. */

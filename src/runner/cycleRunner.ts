@@ -24,6 +24,8 @@ export interface CycleResult {
   readonly restarts: number;
   /** Searches that were shared with search workers. */
   readonly searchHandovers: number;
+  /** Victim searches whose trials were offered to search workers. */
+  readonly sharedSearches: number;
 }
 
 export interface CycleRunner {
@@ -114,12 +116,13 @@ class Runner implements CycleRunner {
     const startMs = performance.now();
     for (let restarts = 0; ; restarts++) {
       delivery.startAttempt();
-      const attempt = await this.#attempt(view, config, nowMs, delivery);
+      const attempt = await this.#attempt(view, config, nowMs, delivery, restarts > 0);
       this.#throwIfClosed();
       if (attempt.ok) {
         delivery.endAttempt(attempt.batches);
-        const { report, handovers } = attempt;
-        return { decisions: delivery.decisions, report, cycleMs: performance.now() - startMs, restarts, searchHandovers: handovers };
+        const { report, handovers: searchHandovers, sharedSearches } = attempt;
+        const cycleMs = performance.now() - startMs;
+        return { decisions: delivery.decisions, report, cycleMs, restarts, searchHandovers, sharedSearches };
       }
       if (attempt.refusal !== undefined) throw attempt.refusal;
       if (restarts === MAX_RESTARTS || this.#threads === undefined) {
@@ -128,7 +131,13 @@ class Runner implements CycleRunner {
     }
   }
 
-  async #attempt(view: SnapshotView, config: SchedulerConfig, nowMs: number, delivery: Delivery): Promise<AttemptResult> {
+  async #attempt(
+    view: SnapshotView,
+    config: SchedulerConfig,
+    nowMs: number,
+    delivery: Delivery,
+    isRepetition: boolean,
+  ): Promise<AttemptResult> {
     let engine: EngineModule;
     let stateBytes: number;
     try {
@@ -138,7 +147,7 @@ class Runner implements CycleRunner {
       return failureOf(error);
     }
     this.#throwIfClosed();
-    if (this.#threads !== undefined) return this.#threads.run(view, config, nowMs, stateBytes, delivery);
+    if (this.#threads !== undefined) return this.#threads.run(view, config, nowMs, stateBytes, delivery, isRepetition);
     if (this.#inlineState.byteLength < stateBytes) this.#inlineState = new SharedArrayBuffer(stateBytes);
     return runInline(engine, view, config, nowMs, this.#inlineState, delivery);
   }
@@ -170,7 +179,7 @@ function runInline(
   });
   try {
     const report = engine.runCycle(view, config, nowMs, state, sink, INLINE_PORT);
-    return { ok: true, report: { ...report, phaseMs }, batches, handovers: 0 };
+    return { ok: true, report: { ...report, phaseMs }, batches, handovers: 0, sharedSearches: 0 };
   } catch (error) {
     if (refusal !== undefined) throw refusal.error;
     return failureOf(error);

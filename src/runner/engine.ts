@@ -1,3 +1,3 @@
 // The engine as the threads load it (EngineModule of workers/protocol.ts).
-export { openSearch, runCycle, stateBytes } from '../engine/cycle.ts';
+export { followCycle, openSearch, runCycle, stateBytes } from '../engine/cycle.ts';
 export { viewSnapshot } from '../snapshot/view.ts';

@@ -5,7 +5,15 @@ import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
-import { CONTROL, CONTROL_BYTES, type PlanResult, type PlanTask, type SearchResult, type SearchTask } from '../workers/protocol.ts';
+import {
+  BOARD_BYTES,
+  CONTROL,
+  CONTROL_BYTES,
+  type PlanResult,
+  type PlanTask,
+  type SearchResult,
+  type SearchTask,
+} from '../workers/protocol.ts';
 import { DecisionReader } from './decisionRing.ts';
 import type { Delivery } from './delivery.ts';
 
@@ -15,7 +23,13 @@ const GRACE_MS = 500;
 
 /** What an attempt at a cycle came to. `cause` is a sentence for people; with `refusal` a repetition is useless. */
 export type AttemptResult =
-  | { readonly ok: true; readonly report: CycleReport; readonly batches: number; readonly handovers: number }
+  | {
+      readonly ok: true;
+      readonly report: CycleReport;
+      readonly batches: number;
+      readonly handovers: number;
+      readonly sharedSearches: number;
+    }
   | { readonly ok: false; readonly cause: string; readonly refusal?: KaiError };
 
 export interface ThreadOptions {
@@ -35,23 +49,36 @@ export class EngineThreads {
   #control = new SharedArrayBuffer(CONTROL_BYTES);
   #ring: SharedArrayBuffer;
   #state = new SharedArrayBuffer(0);
+  #board: SharedArrayBuffer;
+  #isSearchBound = false;
   #handoverMs: number;
   #attempt: Attempt | undefined;
 
   constructor(options: ThreadOptions) {
     this.#options = options;
     this.#ring = new SharedArrayBuffer(ringBytes(options.ringCapacityBytes));
+    this.#board = createBoard(options.workers);
     this.#handoverMs = options.searchHandoverMs;
   }
 
-  /** One attempt at a cycle. A failed one leaves no thread and no memory of it behind. Rejects with what `delivery.take` throws. */
-  async run(view: SnapshotView, config: SchedulerConfig, nowMs: number, stateBytes: number, delivery: Delivery): Promise<AttemptResult> {
+  /**
+   * One attempt at a cycle. A failed one leaves no thread and no memory of it behind. A repetition makes its victim searches
+   * alone: the fault may have been a follower's. Rejects with what `delivery.take` throws.
+   */
+  async run(
+    view: SnapshotView,
+    config: SchedulerConfig,
+    nowMs: number,
+    stateBytes: number,
+    delivery: Delivery,
+    isRepetition: boolean,
+  ): Promise<AttemptResult> {
     this.#prepare(stateBytes);
     const attempt = new Attempt(this.#control, new DecisionReader(this.#ring, config.actions));
     this.#attempt = attempt;
     let isClean = false;
     try {
-      this.#start(attempt, view, config, nowMs);
+      this.#start(attempt, view, config, nowMs, isRepetition);
       const plan = await attempt.finish(this.#options.cycleDeadlineMs, delivery);
       isClean = plan !== undefined;
       if (plan === undefined) {
@@ -59,7 +86,9 @@ export class EngineThreads {
         return { ok: false, cause, refusal: attempt.refusal };
       }
       this.#handoverMs = plan.handoverMs;
-      return { ok: true, report: plan.report, batches: plan.batches, handovers: plan.handovers };
+      this.#isSearchBound = plan.isSearchBound;
+      const { report, batches, handovers, sharedSearches } = plan;
+      return { ok: true, report, batches, handovers, sharedSearches };
     } finally {
       this.#attempt = undefined;
       if (!isClean) await this.#replace();
@@ -95,7 +124,7 @@ export class EngineThreads {
     return pool;
   }
 
-  #start(attempt: Attempt, view: SnapshotView, config: SchedulerConfig, nowMs: number): void {
+  #start(attempt: Attempt, view: SnapshotView, config: SchedulerConfig, nowMs: number, isRepetition: boolean): void {
     const pool = this.#pool!;
     const task: SearchTask = {
       engineUrl: this.#options.engineUrl,
@@ -103,14 +132,17 @@ export class EngineThreads {
       config,
       state: this.#state,
       control: this.#control,
+      board: this.#board,
+      nowMs,
     };
     const planTask: PlanTask = {
       ...task,
-      nowMs,
       ring: this.#ring,
       searchers: this.#options.workers - 1,
       handoverMs: this.#handoverMs,
       isHandoverFixed: !Number.isNaN(this.#options.searchHandoverMs),
+      isSharing: !isRepetition,
+      isSearchBound: this.#isSearchBound,
     };
     attempt.watchPlan(pool.run(planTask, { name: 'plan' }) as Promise<PlanResult>);
     for (let i = 1; i < this.#options.workers; i++) {
@@ -123,6 +155,7 @@ export class EngineThreads {
     this.#control = new SharedArrayBuffer(CONTROL_BYTES);
     this.#ring = new SharedArrayBuffer(ringBytes(this.#options.ringCapacityBytes));
     this.#state = new SharedArrayBuffer(0);
+    this.#board = createBoard(this.#options.workers);
     await this.#destroyPool();
   }
 
@@ -132,6 +165,10 @@ export class EngineThreads {
     this.#pool = undefined;
     await pool?.destroy();
   }
+}
+
+function createBoard(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(workers > 1 ? BOARD_BYTES : 0);
 }
 
 type Plan = Extract<PlanResult, { ok: true }>;
@@ -188,8 +225,10 @@ class Attempt {
     this.#isFailed = true;
     Atomics.store(this.#control, CONTROL.cancel, 1);
     Atomics.store(this.#control, CONTROL.stop, 1);
-    Atomics.add(this.#control, CONTROL.epoch, 1);
-    Atomics.notify(this.#control, CONTROL.epoch);
+    for (const bell of [CONTROL.epoch, CONTROL.followerBell, CONTROL.plannerBell]) {
+      Atomics.add(this.#control, bell, 1);
+      Atomics.notify(this.#control, bell);
+    }
     Atomics.notify(this.#control, CONTROL.done);
     this.#reader.wake();
   }

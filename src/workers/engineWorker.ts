@@ -3,6 +3,9 @@ import { RingWriter } from '../base/byteRing.ts';
 import { BatchEncoder } from '../base/decisionCodec.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SearchContext } from '../engine/cycle.ts';
+import { CycleCancelled, throwIfCancelled } from './cancel.ts';
+import { CycleOver, FollowerPort } from './follow.ts';
+import { Lead } from './lead.ts';
 import {
   CONTROL,
   createTimedSink,
@@ -14,7 +17,7 @@ import {
   type SearchTask,
   type TaskFailure,
 } from './protocol.ts';
-import { CycleCancelled, claimPart, createParallelPort, finishPart, throwIfCancelled } from './searchPort.ts';
+import { claimPart, createParallelPort, finishPart } from './searchPort.ts';
 
 /** One import per thread: asking the module loader again costs tens of microseconds per cycle. */
 const engines = new Map<string, Promise<EngineModule>>();
@@ -50,13 +53,21 @@ function runPlan(engine: EngineModule, task: PlanTask, control: Int32Array): Pla
     ring.write(encoder.encode(batch));
     batches++;
   });
-  const port = createParallelPort(control, task.searchers, task.handoverMs, task.isHandoverFixed);
+  const lead = new Lead(control, {
+    followers: task.isSharing ? task.searchers : 0,
+    memory: task.board,
+    isSearchBound: task.isSearchBound,
+    leavesAllTrials: task.isHandoverFixed && task.handoverMs === 0,
+  });
+  const port = createParallelPort(control, task.searchers, task.handoverMs, task.isHandoverFixed, lead);
   const view = engine.viewSnapshot(task.snapshot);
   const report = engine.runCycle(view, task.config, task.nowMs, task.state, sink, port);
-  return { ok: true, report: { ...report, phaseMs }, batches, handovers: port.handovers, handoverMs: port.handoverMs };
+  const { handovers, handoverMs } = port;
+  const { sharedSearches, isSearchBound } = lead;
+  return { ok: true, report: { ...report, phaseMs }, batches, handovers, handoverMs, sharedSearches, isSearchBound };
 }
 
-/** Serves the search requests of one cycle until the planner or main sets `stop`. */
+/** Serves the search requests of one cycle, or follows it, until the planner or main sets `stop`. */
 export async function searchLoop(task: SearchTask): Promise<SearchResult> {
   const control = new Int32Array(task.control);
   try {
@@ -89,6 +100,24 @@ function serve(engine: EngineModule, task: SearchTask, control: Int32Array): voi
       }
       finishPart(control);
     }
+    if (Atomics.load(control, CONTROL.follow) === 1) {
+      follow(engine, task, control);
+      return;
+    }
+  }
+}
+
+/** State of the cycles that this thread follows, kept from one to the next. */
+let ownState = new SharedArrayBuffer(0);
+
+function follow(engine: EngineModule, task: SearchTask, control: Int32Array): void {
+  const bytes = task.state.byteLength;
+  if (ownState.byteLength < bytes || ownState.byteLength > 4 * bytes) ownState = new SharedArrayBuffer(bytes);
+  const port = new FollowerPort(control, task.board);
+  try {
+    engine.followCycle(engine.viewSnapshot(task.snapshot), task.config, task.nowMs, ownState, port);
+  } catch (error) {
+    if (!(error instanceof CycleOver)) throw error;
   }
 }
 
@@ -109,8 +138,10 @@ function runPart(context: SearchContext, control: Int32Array, part: number, part
 
 function stopSearch(control: Int32Array): void {
   Atomics.store(control, CONTROL.stop, 1);
-  Atomics.add(control, CONTROL.epoch, 1);
-  Atomics.notify(control, CONTROL.epoch);
+  for (const bell of [CONTROL.epoch, CONTROL.followerBell]) {
+    Atomics.add(control, bell, 1);
+    Atomics.notify(control, bell);
+  }
 }
 
 function failureOf(error: unknown): TaskFailure {

@@ -1,13 +1,14 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, RawDecision } from '../base/decisions.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
-import type { DecisionSink, openSearch, runCycle, stateBytes } from '../engine/cycle.ts';
+import type { DecisionSink, followCycle, openSearch, runCycle, stateBytes } from '../engine/cycle.ts';
 
 /** What the threads run. A task names its module, so that tests can put another engine into the workers. */
 export interface EngineModule {
   readonly stateBytes: typeof stateBytes;
   readonly runCycle: typeof runCycle;
   readonly openSearch: typeof openSearch;
+  readonly followCycle: typeof followCycle;
   /** The snapshot behind a buffer that another thread sealed. */
   readonly viewSnapshot: (buffer: SharedArrayBuffer) => SnapshotView;
 }
@@ -38,8 +39,33 @@ export const CONTROL = {
   from: 100,
   /** Positions per part; 0 = measure the round trip, nothing to search. */
   partRows: 101,
+  /** 1: search workers follow the cycle to share its victim searches. */
+  follow: 112,
+  /** 1: no longer, the planner goes on alone. */
+  solo: 113,
+  /** Attempts of the cycle whose outcome is in the log. */
+  known: 128,
+  /** Of the search that is offered. */
+  fingerprint: 129,
+  /** Rings when a search is offered or an outcome is known. Followers sleep on it; the count of sleepers saves the call. */
+  followerBell: 144,
+  followersAsleep: 160,
+  /** Rings when a trial is made. */
+  plannerBell: 176,
+  plannerAsleep: 192,
 } as const;
-export const CONTROL_BYTES = 112 * 4;
+export const CONTROL_BYTES = 208 * 4;
+
+/** Sizes of the memory of workers/board.ts. */
+export const BOARD = {
+  headWords: 16,
+  /** Trials of one search that are shared; the planner makes those beyond itself. */
+  trials: 1 << 15,
+  /** Attempts of a cycle that are written down; from there on the planner is alone. */
+  logEntries: 1 << 19,
+} as const;
+export const BOARD_BYTES = 8 * (BOARD.headWords + BOARD.trials) + 4 * BOARD.logEntries;
+
 export const PART_BITS = 8;
 export const MAX_PARTS = (1 << PART_BITS) - 1;
 
@@ -55,11 +81,13 @@ interface CycleTask {
   readonly config: SchedulerConfig;
   readonly state: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
+  /** Memory of workers/board.ts; empty without search workers. */
+  readonly board: SharedArrayBuffer;
+  readonly nowMs: number;
 }
 export type SearchTask = CycleTask;
 
 export interface PlanTask extends CycleTask {
-  readonly nowMs: number;
   /** Ring of base/byteRing.ts; one message = one batch of base/decisionCodec.ts. */
   readonly ring: SharedArrayBuffer;
   /** Search workers of this cycle. */
@@ -68,6 +96,10 @@ export interface PlanTask extends CycleTask {
   readonly handoverMs: number;
   /** The threshold is given and not adapted. */
   readonly isHandoverFixed: boolean;
+  /** Search workers may help with victim searches. */
+  readonly isSharing: boolean;
+  /** The cycle before was spent searching for victims: search workers follow from the start. */
+  readonly isSearchBound: boolean;
 }
 
 /** Failures are data: class and fields of a thrown error are lost between threads. */
@@ -89,6 +121,9 @@ export type PlanResult =
       readonly handovers: number;
       /** The threshold as adapted, for the next cycle; NaN = still not measured. */
       readonly handoverMs: number;
+      /** Victim searches that were shared. */
+      readonly sharedSearches: number;
+      readonly isSearchBound: boolean;
     }
   | TaskFailure;
 export type SearchResult = { readonly ok: true } | TaskFailure;

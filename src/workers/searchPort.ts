@@ -1,4 +1,6 @@
-import type { SearchPort, SearchRequest } from '../engine/parallel.ts';
+import type { SearchPort, SearchRequest, SharedSearch } from '../engine/parallel.ts';
+import { throwIfCancelled } from './cancel.ts';
+import type { Lead } from './lead.ts';
 import { CONTROL, MAX_PARTS, PART_BITS, PLANNER_HEARTBEAT_MS } from './protocol.ts';
 
 /** Parts start at multiples of this: no two threads write to one cache line or one word of a bit set. */
@@ -12,13 +14,6 @@ const ROUND_TRIPS = 5;
 const PAYS_FROM = 25;
 const MIN_HANDOVER_MS = 0.3;
 const MAX_HANDOVER_MS = 20;
-
-/** Thrown by the port and the sink when `cancel` is set; ends the engine's cycle. */
-export class CycleCancelled extends Error {}
-
-export function throwIfCancelled(control: Int32Array): void {
-  if (Atomics.load(control, CONTROL.cancel) === 1) throw new CycleCancelled('cancelled');
-}
 
 function alignRows(rows: number): number {
   return Math.ceil(rows / ROW_ALIGN) * ROW_ALIGN;
@@ -53,22 +48,23 @@ export interface ParallelPort extends SearchPort {
  * The planner's side of a shared search. Time decides only where a position is computed, never its result.
  * `handoverMs` and `isFixed` as in PlanTask.
  */
-export function createParallelPort(control: Int32Array, searchers: number, handoverMs: number, isFixed: boolean): ParallelPort {
-  return new SharedSearch(control, searchers, handoverMs, isFixed);
+export function createParallelPort(control: Int32Array, searchers: number, handoverMs: number, isFixed: boolean, lead: Lead): ParallelPort {
+  return new PlannerPort(control, searchers, handoverMs, isFixed, lead);
 }
 
-class SharedSearch implements ParallelPort {
+class PlannerPort implements ParallelPort {
   handovers = 0;
   handoverMs: number;
   readonly #control: Int32Array;
   readonly #searchers: number;
   readonly #isFixed: boolean;
-  #epoch = 0;
+  readonly #lead: Lead;
   /** Parts of the request that was published last. */
   #parts = 0;
 
-  constructor(control: Int32Array, searchers: number, handoverMs: number, isFixed: boolean) {
+  constructor(control: Int32Array, searchers: number, handoverMs: number, isFixed: boolean, lead: Lead) {
     this.#control = control;
+    this.#lead = lead;
     this.#searchers = searchers;
     this.handoverMs = handoverMs;
     this.#isFixed = isFixed;
@@ -77,6 +73,11 @@ class SharedSearch implements ParallelPort {
   search(request: SearchRequest, inline: (from: number, to: number) => void): void {
     throwIfCancelled(this.#control);
     const rows = request.rows;
+    if (this.#lead.isShared) {
+      // Search workers are busy with victims.
+      inline(0, rows);
+      return;
+    }
     if (this.#isFixed && this.handoverMs === 0 && this.#searchers > 0) {
       this.#handOver(request);
       return;
@@ -91,6 +92,18 @@ class SharedSearch implements ParallelPort {
     const restMs = ((performance.now() - startMs) / probeRows) * (rows - probeRows);
     if (this.#isWorthwhile(restMs)) this.#share(request, probeRows, restMs, inline);
     else inline(probeRows, rows);
+  }
+
+  isKnownToFail(): boolean {
+    return false;
+  }
+
+  tell(isPlaced: boolean): void {
+    this.#lead.tell(isPlaced);
+  }
+
+  find<T>(search: SharedSearch<T>): T | null {
+    return this.#lead.find(search);
   }
 
   /** Nothing is handed over while every search worker is still starting. */
@@ -145,12 +158,11 @@ class SharedSearch implements ParallelPort {
   /** Order matters: fields, then `claim`, then `epoch`. Whoever sees one sees everything before it. */
   #publish(partRows: number, parts: number): void {
     const control = this.#control;
-    this.#epoch++;
     this.#parts = parts;
     control[CONTROL.partRows] = partRows;
     Atomics.store(control, CONTROL.done, 0);
     Atomics.store(control, CONTROL.claim, parts << PART_BITS);
-    Atomics.store(control, CONTROL.epoch, this.#epoch);
+    Atomics.add(control, CONTROL.epoch, 1);
     Atomics.notify(control, CONTROL.epoch);
   }
 

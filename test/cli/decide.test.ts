@@ -61,7 +61,14 @@ function fakeParts(seen: Seen): DecideParts {
       workers: 0,
       run: async (view, config, nowMs) => {
         Object.assign(seen, { view, config, nowMs, workers });
-        return { decisions: [bindDecision(view)], report: waitingReport(view), cycleMs: 2.5, restarts: 0, searchHandovers: 0 };
+        return {
+          decisions: [bindDecision(view)],
+          report: waitingReport(view),
+          cycleMs: 2.5,
+          restarts: 0,
+          searchHandovers: 0,
+          sharedSearches: 0,
+        };
       },
       close: async () => {
         seen.closed++;

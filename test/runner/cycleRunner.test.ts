@@ -33,6 +33,8 @@ function script(values: Partial<FakeScript>): FakeScript {
     isSearchAwaited: false,
     planFault: 'none',
     searchFault: 'none',
+    finds: [],
+    followFault: 'none',
     faultJob: 20,
     faultTimes: 1,
     counters: new SharedArrayBuffer(64),

@@ -1,12 +1,12 @@
 // A small deterministic engine for the runner's tests: every job searches all nodes, takes the best one and commits a batch.
 // It fails on demand. Its script travels in `config.scenarioSearchBudgets`.
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import { type CycleReport, emptySearchCounts, type RawDecision } from '../../src/base/decisions.ts';
+import { type CycleReport, emptySearchCounts, type RawDecision, type SearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import type { DecisionSink, SearchContext } from '../../src/engine/cycle.ts';
-import type { SearchPort } from '../../src/engine/parallel.ts';
+import { type Course, type SearchPort, TrialEnd } from '../../src/engine/parallel.ts';
 
 export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'reject later' | 'decide otherwise' | 'decide less';
 
@@ -20,13 +20,16 @@ export interface FakeScript {
   readonly isSearchAwaited: boolean;
   readonly planFault: Fault;
   readonly searchFault: Fault;
+  /** Victim searches made after every job: number of trials, the one that ends it (−1 = none), and whether it finds an answer. */
+  readonly finds: readonly (readonly [trials: number, end: number, isFound: boolean])[];
+  readonly followFault: Fault;
   readonly faultJob: number;
   /** How many attempts fail. */
   readonly faultTimes: number;
   /** Int32 words of COUNTER, shared by all threads. */
   readonly counters: SharedArrayBuffer;
 }
-export const COUNTER = { faults: 0, searched: 1, opened: 2 } as const;
+export const COUNTER = { faults: 0, searched: 1, opened: 2, trials: 3, helped: 4 } as const;
 const SLOTS = 4;
 
 export function fakeSnapshot(nodes: number): SharedArrayBuffer {
@@ -119,6 +122,52 @@ function batchOf(job: number, best: number, sum: number, size: number): RawDecis
   });
 }
 
+/** The searches of a job, one after the other; what they find adds up in the decisions. */
+function findAll(script: FakeScript, job: number, port: SearchPort, isHelper: boolean): { sum: number; counts: SearchCounts } {
+  const counters = new Int32Array(script.counters);
+  const counts = emptySearchCounts();
+  let sum = 0;
+  port.tell(port.isKnownToFail() ? false : job % 3 === 0);
+  script.finds.forEach(([trials, end, isFound], index) => {
+    let isTaken = false;
+    const run = (course: Course): number | null => {
+      for (let trial = 0; trial < trials && !course.isOver(); trial++) {
+        counts.unitsPopped++;
+        if (!course.take()) continue;
+        Atomics.add(counters, isHelper ? COUNTER.helped : COUNTER.trials, 1);
+        counts.simulations += 1 + (trial % 5);
+        counts.unitsLeaving += 7 * trial;
+        for (let k = 0, hash = trial; k < script.work * 50; k++) hash = (Math.imul(hash, 1664525) + 1013904223) | 0;
+        if (trial === end && !isFound) {
+          counts.rejected++;
+          course.end(TrialEnd.hopeless);
+          return null;
+        }
+        isTaken = trial === end;
+        course.end(isTaken ? TrialEnd.found : TrialEnd.nothing);
+        if (isTaken) return 1 + trial + index;
+      }
+      return null;
+    };
+    const undo = (): void => {
+      if (!isTaken) throw new Error('nothing to undo');
+      isTaken = false;
+    };
+    sum = (sum * 31 + (port.find({ fingerprint: job * 100 + index, isDivisible: index % 4 !== 3, counts, run, undo }) ?? 0)) | 0;
+  });
+  return { sum, counts };
+}
+
+export function followCycle(view: SnapshotView, config: SchedulerConfig, _nowMs: number, state: SharedArrayBuffer, port: SearchPort): void {
+  const script = scriptOf(config);
+  if (state.byteLength < stateBytes(view, config)) throw new Error('the state is too small');
+  for (let job = 0; job < script.jobs; job++) {
+    if (job === script.faultJob && script.followFault !== 'none' && isDue(script)) fail(script.followFault);
+    const strayed = script.followFault === 'decide otherwise' && job > script.faultJob ? 1 : 0;
+    findAll(script, job + strayed, port, true);
+  }
+}
+
 export function runCycle(
   view: SnapshotView,
   config: SchedulerConfig,
@@ -134,6 +183,7 @@ export function runCycle(
   const picks = new Float64Array(state, 0, nodes);
   const isRepeated = Atomics.load(counters, COUNTER.faults) > 0;
   sink.phase('open');
+  const search = emptySearchCounts();
   const jobs = isRepeated && script.planFault === 'decide less' ? 2 : script.jobs;
   for (let job = 0; job < jobs; job++) {
     if (job === script.faultJob && script.planFault !== 'none' && isDue(script))
@@ -151,11 +201,13 @@ export function runCycle(
     for (let i = 1; i < nodes; i++) if (scores[i]! > scores[best]!) best = i;
     picks[best] = picks[best]! + 1;
     const shift = isRepeated && script.planFault === 'decide otherwise' ? 1 : 0;
-    sink.commit(batchOf(job, best + shift, checksum(scores), job === 3 ? script.largeBatch : (job * 7919) % 6));
+    const found = findAll(script, job, port, false);
+    for (const key of ['simulations', 'rejected', 'unitsLeaving', 'unitsPopped'] as const) search[key] += found.counts[key];
+    sink.commit(batchOf(job, best + shift, (checksum(scores) + found.sum) | 0, job === 3 ? script.largeBatch : (job * 7919) % 6));
   }
   sink.phase('allocate');
   const counts = { bound: script.jobs, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
-  return { jobs: [], queues: [], counts, search: emptySearchCounts(), phaseMs: {}, staleBindRequests: ['a/b'] };
+  return { jobs: [], queues: [], counts, search, phaseMs: {}, staleBindRequests: ['a/b'] };
 }
 
 export function openSearch(view: SnapshotView, config: SchedulerConfig, state: SharedArrayBuffer): SearchContext {

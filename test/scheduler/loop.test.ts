@@ -47,7 +47,7 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         control.running--;
         if (control.error !== undefined) throw control.error;
         const report = { jobs: control.jobs, queues: [], search: emptySearchCounts(), phaseMs: {}, staleBindRequests: [] };
-        return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0 };
+        return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
       },
     }),
     observer: { started: () => undefined, finished: () => undefined, failed: (_, delayMs) => failures.push(delayMs) },

@@ -51,7 +51,8 @@ function tryJob(
   const hadRunning = jobCount(s, job, SET_CELL.allocated) > 0;
   s.counts.jobsAttempted++;
   s.attempted.add(job);
-  const result = attemptJob(st, job, tasks, mode);
+  const result = s.port.isKnownToFail() ? 'failed' : attemptJob(st, job, tasks, mode);
+  s.port.tell(result !== 'failed');
   if (result === 'failed') {
     undoTo(st, 0);
     s.counts.jobsFailed++;

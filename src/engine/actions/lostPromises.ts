@@ -1,5 +1,6 @@
 import type { TakenBack } from '../../base/decisions.ts';
 import { isMemberSatisfied, jobCount, rootOf } from '../jobs/gang.ts';
+import { sortedPods } from '../jobs/taskOrder.ts';
 import { nodeOf, statusOf, unplaceTask } from '../session/occupy.ts';
 import type { Session, SubGroupMember } from '../session/session.ts';
 import { Status } from '../session/status.ts';
@@ -35,8 +36,5 @@ function collectLost(s: Session, m: SubGroupMember, isPartOfLost: boolean, into:
     return;
   }
   if (!isLost) return;
-  const { first, size, pods } = s.podSets;
-  for (let i = first[m.podSet]!; i < first[m.podSet]! + size[m.podSet]!; i++) {
-    if (statusOf(s, pods[i]!) === Status.pipelined) into.push(pods[i]!);
-  }
+  for (const p of sortedPods(s, m.podSet)) if (statusOf(s, p) === Status.pipelined) into.push(p);
 }

@@ -2,6 +2,7 @@ import { ReceivedType } from '../../base/codes.ts';
 import type { RawDecision } from '../../base/decisions.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
 import { isFlat, isStale, isUsedSatisfied, jobCount, rootOf } from '../jobs/gang.ts';
+import { sortedPods } from '../jobs/taskOrder.ts';
 import { countOf, nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember } from '../session/session.ts';
 import { ALLOCATED, isIn } from '../session/status.ts';
@@ -97,10 +98,7 @@ function setsToEvict(s: Session, job: number): number[] {
 }
 
 function heldPods(s: Session, podSet: number): number[] {
-  const { first, size, pods } = s.podSets;
-  const out: number[] = [];
-  for (let i = first[podSet]!; i < first[podSet]! + size[podSet]!; i++) if (isIn(ALLOCATED, statusOf(s, pods[i]!))) out.push(pods[i]!);
-  return out;
+  return Array.from(sortedPods(s, podSet)).filter((p) => isIn(ALLOCATED, statusOf(s, p)));
 }
 
 function messageOf(s: Session, job: number, podRow: number, podSet: number): string {

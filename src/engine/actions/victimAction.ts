@@ -8,11 +8,12 @@ import { needOf } from '../jobs/selectTasks.ts';
 import { preCheck } from '../placement/prepredicates.ts';
 import { findViolation } from '../queues/capacity.ts';
 import { addJobError } from '../report/jobErrors.ts';
+import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
-import { commit, createStatement, type Statement } from '../statement.ts';
+import { commit, createStatement, type Statement, undoTo } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
-import { createWaitingJobs, forgetQueue, isWaiting, passOver } from '../victims/entitlement.ts';
+import { createWaitingJobs, forgetQueue, isWaiting, listWaiting, passOver } from '../victims/entitlement.ts';
 import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
@@ -45,8 +46,18 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       s.search.attempts++;
       order ??= createVictimOrder(s);
       const st = createStatement(s);
-      if (hasGenerator(s) && mayPreempt(s, action, job, tasks))
-        solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
+      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) {
+        const wanted = { action, job, tasks, order, waiting, jobLimit };
+        if (action === 'reclaim') listWaiting(s, waiting);
+        solution = s.port.find({
+          fingerprint: fingerprintOf(s, job, tasks),
+          // With budgets a search is made several times over, each as far as it goes.
+          isDivisible: !s.safety?.budgets,
+          counts: s.search,
+          run: (course) => searchSafely(st, { ...wanted, course }),
+          undo: () => undoTo(st, 0),
+        });
+      }
       if (solution === null) failed.add(key);
       else {
         s.search.solved++;
@@ -61,6 +72,15 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
     if (solution === null) passOver(s, waiting, tree, job);
     refresh(s, tree, queue);
   }
+}
+
+/** Differs, but for odd chances, where threads would not agree on who searches, or on who holds what. */
+function fingerprintOf(s: Session, job: number, tasks: readonly number[]): number {
+  let hash = Math.imul(job, 31) + tasks.length;
+  for (const p of tasks) hash = Math.imul(hash, 31) + p;
+  for (let q = 0; q < s.queues.count; q++)
+    for (let r = 0; r < 3; r++) hash = Math.imul(hash, 31) + (s.state.cells[queueCell(s, r, q)]! | 0);
+  return hash | 0;
 }
 
 /** Without a generator plugin nobody is searched for (spec 04 section 1.2; one search serves both names). */

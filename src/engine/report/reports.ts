@@ -1,6 +1,7 @@
 import type { JobReport, PodReport, QueueReport } from '../../base/decisions.ts';
 import { NO_ROW, type PodGroupRow, type PodRow } from '../../base/rows.ts';
 import { isJobReady, isSetReady, jobCount } from '../jobs/gang.ts';
+import { sortedPods } from '../jobs/taskOrder.ts';
 import { countOf, queueCell, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
@@ -119,10 +120,8 @@ function unschedulable(s: Session, job: number, unknownPods: readonly PodReport[
   const head = errors.length === 1 ? errors[0]!.reason : NO_GROUP_TEXT;
   const groupText = jobText(head, counts);
   const pods: PodReport[] = unknownPods.slice();
-  const { first, size, pods: all } = s.podSets;
   for (let set = s.jobs.firstSet[job]!; set < s.jobs.firstSet[job]! + s.jobs.setCount[job]!; set++) {
-    for (let i = first[set]!; i < first[set]! + size[set]!; i++) {
-      const podRow = all[i]!;
+    for (const podRow of sortedPods(s, set)) {
       if (statusOf(s, podRow) !== Status.pending) continue;
       pods.push({ podRow: podRow as PodRow, message: prefix + podText(s, podRow, errors.length > 0 ? groupText : NO_POD_TEXT) });
     }

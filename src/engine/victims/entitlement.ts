@@ -17,7 +17,7 @@ export interface WaitingJobs {
   readonly passedOver: Map<number, number[]>;
   /** Per leaf queue all that waited when the action began. */
   readonly atStart: Map<number, number[]>;
-  /** Per leaf queue those that wait, best first; made when somebody else's trial first needs it. */
+  /** Per leaf queue those that wait, best first; brought up to date by `listWaiting`. */
   readonly perQueue: Map<number, readonly number[]>;
   /** Jobs that wait without being tried: not ready, or inside their preemption delay. */
   readonly untried: ReadonlySet<number>;
@@ -63,17 +63,19 @@ function asksForTheSame(s: Session, tree: JobTree, a: number, b: number): boolea
   return x.milliCpu === y.milliCpu && x.memoryBytes === y.memoryBytes && x.gpuMilli === y.gpuMilli;
 }
 
-function waitingIn(s: Session, w: WaitingJobs, queue: number): readonly number[] {
-  let list = w.perQueue.get(queue);
-  if (list === undefined) {
-    const jobs = (w.atStart.get(queue) ?? []).filter((job) => isWaiting(s, job));
+/** Brings the lists of waiting jobs up to date, before a search evicts anybody: trials must not see a list of another trial's. */
+export function listWaiting(s: Session, w: WaitingJobs): void {
+  for (const [queue, all] of w.atStart) {
+    if (w.perQueue.has(queue)) continue;
+    const jobs = all.filter((job) => isWaiting(s, job));
     const tree = createJobTree(s, jobs, -1, selectTasks, w.tree);
     w.tree = tree;
     const sorted = (tree.jobs[queue] ?? []).toReversed();
-    list = sorted.filter((job, i) => i === 0 || !asksForTheSame(s, tree, sorted[i - 1]!, job));
-    w.perQueue.set(queue, list);
+    w.perQueue.set(
+      queue,
+      sorted.filter((job, i) => i === 0 || !asksForTheSame(s, tree, sorted[i - 1]!, job)),
+    );
   }
-  return list;
 }
 
 /**
@@ -92,7 +94,7 @@ export function placeThoseAhead(st: Statement, w: WaitingJobs, job: number, unit
   }
   const todo = new Set<number>([job, ...victims, ...(w.passedOver.get(queue) ?? [])]);
   for (const other of w.untried) if (s.jobs.queue[other] === queue) todo.add(other);
-  for (const q of w.atStart.keys()) if (q !== queue && tops.has(topOf(s, q))) for (const other of waitingIn(s, w, q)) todo.add(other);
+  for (const q of w.atStart.keys()) if (q !== queue && tops.has(topOf(s, q))) for (const other of w.perQueue.get(q)!) todo.add(other);
   w.tree = createJobTree(s, [...todo], -1, (x, j) => (victims.has(j) ? evictedTasks(x, j) : selectTasks(x, j)), w.tree);
   for (let next = popJob(s, w.tree); next >= 0 && next !== job; next = popJob(s, w.tree)) {
     if (victims.has(next)) moveStep(st, next);

@@ -1,5 +1,6 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
+import { type Course, TrialEnd } from '../parallel.ts';
 import { divergingPair } from '../queues/queueTree.ts';
 import { nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
@@ -22,6 +23,7 @@ export interface Wanted {
   readonly waiting: WaitingJobs;
   /** Most jobs that may take part. */
   readonly jobLimit: number;
+  readonly course: Course;
 }
 
 /** One preemptor's search. */
@@ -31,6 +33,7 @@ interface Search {
   readonly job: number;
   readonly tasks: readonly number[];
   readonly waiting: WaitingJobs;
+  readonly course: Course;
   readonly need: Need;
   readonly start: QueueAmounts;
   readonly eligibility: Eligibility;
@@ -40,7 +43,7 @@ interface Search {
   readonly units: Unit[];
   /** Statement length before the first eviction. */
   readonly base: number;
-  /** It is known that no set of victims will do. */
+  /** It is known that no set of victims will do, or that an earlier trial, made by another thread, has the answer. */
   isHopeless: boolean;
 }
 
@@ -70,6 +73,7 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
     job,
     tasks,
     waiting: wanted.waiting,
+    course: wanted.course,
     need,
     start,
     eligibility,
@@ -108,9 +112,11 @@ function hasEnoughSlots(x: Search): boolean {
   return x.counters.every((c) => c.total >= c.wanted);
 }
 
-/** Takes the next unit; false when there is none. */
+/** Takes the next unit; false when there is none, or when there is no more use in it. */
 function takeUnit(x: Search, taken: Taken | null = null): boolean {
   const s = x.st.session;
+  if (x.course.isOver()) x.isHopeless = true;
+  if (x.isHopeless) return false;
   const unit = popUnit(s, x.walk);
   if (unit === null) return false;
   s.search.unitsPopped++;
@@ -200,7 +206,7 @@ function searchGang(x: Search): Solution | null {
       if (solution !== null) return solution;
       if (x.isHopeless) return null;
       if (!isKnownPossible) {
-        if (!isPossibleWithAll(x)) return null;
+        if (isImpossible(x)) return null;
         isKnownPossible = true;
       }
       nextTrial = x.units.length + step;
@@ -208,9 +214,23 @@ function searchGang(x: Search): Solution | null {
     }
     more = takeUnit(x);
     // The last prefix is always tried.
-    if (!more && !isDue && hasEnoughSlots(x)) return tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
+    if (!more && !x.isHopeless && !isDue && hasEnoughSlots(x)) return tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
   }
   return null;
+}
+
+/** A trial of its own: with all candidates gone. */
+function isImpossible(x: Search): boolean {
+  if (!isMine(x)) return x.isHopeless;
+  x.isHopeless = !isPossibleWithAll(x);
+  x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
+  return x.isHopeless;
+}
+
+/** Is the next trial to be made by this thread? */
+function isMine(x: Search): boolean {
+  if (x.course.isOver()) x.isHopeless = true;
+  return !x.isHopeless && x.course.take();
 }
 
 /** Would the tasks fit if every candidate left? The units taken for the question are given back. */
@@ -267,8 +287,15 @@ function cheapestNodes(x: Search): Int32Array | null {
  * hold. What can stay, stays; where that does not do, everybody is put where it scores best.
  */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
+  if (!isMine(x)) return null;
+  const solution = tryNodes(x, nodes);
+  if (solution !== null) x.course.end(TrialEnd.found);
+  else x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
+  return solution;
+}
+
+function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
   const s = x.st.session;
-  if (x.isHopeless) return null;
   const mark = x.st.ops.length;
   for (const settle of x.action === 'preempt' ? [keepThenMove] : [keepThenMove, moveByScore]) {
     if (!placePreemptor(x, nodes)) {
