@@ -145,4 +145,6 @@ export interface CycleReport {
   readonly phaseMs: Readonly<Record<string, number>>;
   /** Bind requests to delete (spec 03 section 2.5): "namespace/name". */
   readonly staleBindRequests: readonly string[];
+  /** With the same objects and configuration a cycle decides and says the same before this time, ms; −Infinity after decisions. */
+  readonly sameUntilMs: number;
 }

@@ -15,6 +15,7 @@ import type { Texts } from './text.ts';
 export interface SnapshotView {
   /** The bytes behind all columns; may be handed to another thread and viewed there. */
   readonly buffer: SharedArrayBuffer;
+  /** Snapshots of one writer with the same number hold the same. */
   readonly generation: number;
   readonly options: SnapshotOptions;
   readonly texts: Texts;

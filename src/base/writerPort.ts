@@ -10,6 +10,8 @@ export interface SnapshotWriter {
   remove(list: ListName, key: string): void;
   /** Historical usage of a queue as shares of the cluster (spec 02 section 8); 0 removes it. */
   setUsage(queue: string, cpu: number, memory: number, gpu: number): void;
+  /** Did anything that a snapshot tells change since the last one was sealed? Objects put again as they were change nothing. */
+  isChanged(): boolean;
   /** Copies the tables into a snapshot of their own. `reuse`: a snapshot nobody reads any more, for its memory. */
   seal(reuse?: SnapshotView): SnapshotView;
 }

@@ -10,6 +10,7 @@ import type { Evaluator } from './placement/evaluate.ts';
 import { createFragmentation } from './placement/gpuWaste.ts';
 import { readRequest } from './placement/requests.ts';
 import { jobReports, queueReports } from './report/reports.ts';
+import { sameUntilMs } from './report/sameUntil.ts';
 import { staleBindRequests } from './report/staleBindRequests.ts';
 import { openSession, STATE_HEADER, sizesOf } from './session/open.ts';
 import { listDims } from './session/openNodes.ts';
@@ -58,6 +59,7 @@ export function runCycle(
     search: session.search,
     phaseMs: {},
     staleBindRequests: staleBindRequests(session),
+    sameUntilMs: sameUntilMs(session),
   };
   sink.phase('report');
   return report;

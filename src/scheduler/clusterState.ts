@@ -136,6 +136,11 @@ export class ClusterState {
     return this.#touched.has(node);
   }
 
+  /** Did anything that a snapshot tells change since the last one? */
+  isChanged(): boolean {
+    return this.#options.writer.isChanged();
+  }
+
   seal(reuse?: SnapshotView): SnapshotView {
     this.#touched.clear();
     return this.#options.writer.seal(reuse);

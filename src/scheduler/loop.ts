@@ -6,6 +6,7 @@ import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { backoffMs, type Clock } from '../kubernetes/clock.ts';
 import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
+import { Settled } from '../runner/settled.ts';
 import type { ClusterState } from './clusterState.ts';
 
 /** Pause after a cycle when the flag `schedule-period` is not given: events that come together make one cycle. */
@@ -59,6 +60,7 @@ export class SchedulingLoop {
   #lastEndMs = Number.NEGATIVE_INFINITY;
   /** The last snapshot may still be read by debug endpoints; the one before is free. */
   #views: SnapshotView[] = [];
+  readonly #settled = new Settled();
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -135,15 +137,24 @@ export class SchedulingLoop {
     await nextTurn();
   }
 
+  #seal(): SnapshotView {
+    const view = this.#options.state.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
+    this.#views.push(view);
+    return view;
+  }
+
   async #cycle(): Promise<void> {
     const { state, clock, observer, take, report } = this.#options;
     this.#runningSinceMs = clock.monotonicMs();
     observer.started();
     this.#isDirty = false;
-    const view = state.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
-    this.#views.push(view);
+    const config = this.#options.config();
+    const nowMs = clock.nowMs();
+    const settled = this.#settled.recall(state.isChanged(), config, nowMs);
+    const view = settled?.view ?? this.#seal();
     const sealMs = clock.monotonicMs() - this.#runningSinceMs;
-    const result = await this.#options.runner().run(view, this.#options.config(), clock.nowMs(), take);
+    const result = settled?.result ?? (await this.#options.runner().run(view, config, nowMs, take));
+    if (settled === null) this.#settled.keep(view, config, result);
     this.#isWorkWaiting = result.report.jobs.some(isWaiting) || result.decisions.length > 0;
     observer.finished(result, view, sealMs);
     await report(result.report, view);

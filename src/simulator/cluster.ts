@@ -112,6 +112,11 @@ export class EmbeddedCluster {
     return () => this.listeners.delete(listener);
   }
 
+  /** Did anything that a snapshot tells change since the last one? */
+  isChanged(): boolean {
+    return this.writer.isChanged();
+  }
+
   /** A sealed snapshot of the present state. `reuse`: one that nobody reads any more, for its memory. */
   seal(reuse?: SnapshotView): SnapshotView {
     return this.writer.seal(reuse);

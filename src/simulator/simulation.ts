@@ -6,6 +6,7 @@ import type { Pod } from '../base/objects.ts';
 import type { SnapshotOptions, SnapshotView } from '../base/snapshotView.ts';
 import type { SnapshotWriter } from '../base/writerPort.ts';
 import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
+import { Settled } from '../runner/settled.ts';
 import { type ClusterChange, EmbeddedCluster } from './cluster.ts';
 import { CycleAudit } from './cycleAudit.ts';
 import { Recorder } from './recorder.ts';
@@ -46,6 +47,7 @@ export class Simulation {
   /** Jobs whose last pod finished; removed once the clock stands still. */
   readonly #finishedJobs: string[] = [];
   #views: SnapshotView[] = [];
+  readonly #settled = new Settled();
   /** Something happened that may let a cycle decide otherwise than the last. */
   #isDirty = true;
   #lastCycleMs = -Infinity;
@@ -102,12 +104,12 @@ export class Simulation {
   async cycle(): Promise<readonly Decision[]> {
     const { runner, config, onCycle } = this.#options;
     const nowMs = this.cluster.nowMs;
-    // The snapshot before last is read by nobody any more; the last one still names the waiting pods.
-    const view = this.cluster.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
-    this.#views.push(view);
+    const settled = this.#settled.recall(this.cluster.isChanged(), config, nowMs);
+    const view = settled?.view ?? this.#seal();
     this.#isDirty = false;
     this.#lastCycleMs = nowMs;
-    const result = await runner.run(view, config, nowMs);
+    const result = settled?.result ?? (await runner.run(view, config, nowMs));
+    if (settled === null) this.#settled.keep(view, config, result);
     this.audit?.check(this.cluster, result);
     const refused = new Set(this.cluster.applyDecisions(result.decisions));
     this.cluster.applyReport(result.report, view);
@@ -140,6 +142,13 @@ export class Simulation {
       nowMs = Math.max(nowMs + periodMs, EPOCH_MS + Math.ceil((nextMs - EPOCH_MS) / periodMs) * periodMs);
     }
     if (endMs !== Infinity) this.advance(endMs);
+  }
+
+  /** The snapshot before last is read by nobody any more; the last one still names the waiting pods. */
+  #seal(): SnapshotView {
+    const view = this.cluster.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
+    this.#views.push(view);
+    return view;
   }
 
   #isCycleDue(nowMs: number): boolean {

@@ -59,6 +59,7 @@ class TablesWriter implements SnapshotWriter {
   readonly #usage = new Map<string, QueueUsage>();
   readonly #optionsText: number;
   #generation = 0;
+  #sealedChanges = -1;
   #layout: Layout | null = null;
 
   constructor(options: SnapshotOptions) {
@@ -98,16 +99,23 @@ class TablesWriter implements SnapshotWriter {
     const row = this.#indexOf('queues').get(this.#texts.find(queue));
     if (row < 0) return;
     const { usageCpu, usageMemory, usageGpu } = this.#queues.columns.of;
+    if (usageCpu[row] === usage.cpu && usageMemory[row] === usage.memory && usageGpu[row] === usage.gpu) return;
     usageCpu[row] = usage.cpu;
     usageMemory[row] = usage.memory;
     usageGpu[row] = usage.gpu;
+    this.#queues.columns.changes++;
+  }
+
+  isChanged(): boolean {
+    return this.#changes() !== this.#sealedChanges;
   }
 
   seal(reuse?: SnapshotView): SnapshotView {
     const layout = this.#currentLayout();
     const isFit = reuse !== undefined && reuse.buffer.byteLength >= layout.byteLength;
     const buffer = isFit ? reuse.buffer : new SharedArrayBuffer(layout.byteLength);
-    this.#generation++;
+    if (this.isChanged()) this.#generation++;
+    this.#sealedChanges = this.#changes();
     fillSnapshot(new Uint8Array(buffer), layout, this.#source());
     return viewSnapshot(buffer);
   }
@@ -173,6 +181,14 @@ class TablesWriter implements SnapshotWriter {
       this.#indexes.set(list, index);
     }
     return index;
+  }
+
+  /** Changes of all tables that hold objects; shared rows change with those that use them. */
+  #changes(): number {
+    let sum = 0;
+    for (const table of [this.#nodes, this.#pods, this.#podGroups, this.#queues, this.#bindRequests, this.#objects])
+      sum += table.columns.changes;
+    return sum;
   }
 
   #columnsOf(table: TableName): Columns<ColumnTypes> {

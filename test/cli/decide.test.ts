@@ -125,6 +125,7 @@ function waitingReport(view: SnapshotView): CycleReport {
     search: emptySearchCounts(),
     phaseMs: { open: 1, allocate: 0.5 },
     staleBindRequests: [],
+    sameUntilMs: Number.NEGATIVE_INFINITY,
   };
 }
 

@@ -20,6 +20,7 @@ const EMPTY_REPORT: CycleReport = {
   search: emptySearchCounts(),
   phaseMs: {},
   staleBindRequests: [],
+  sameUntilMs: Number.NEGATIVE_INFINITY,
 };
 
 /** One full GPU held by a lower-priority pod; `stuck`: r-0 runs on n1, j-0 waits. */

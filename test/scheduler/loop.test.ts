@@ -8,6 +8,7 @@ import { SchedulingLoop } from '../../src/scheduler/loop.ts';
 import { Quarantine } from '../../src/scheduler/quarantine.ts';
 import { createWorld, decide, pod } from './world.ts';
 
+const CONFIG = loadConfig({}).config;
 const WAITING = { podGroupRow: 0, state: 'unschedulable', message: '', errors: [], pods: [], isConditionWanted: false } as never;
 
 function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: number } = {}) {
@@ -22,11 +23,12 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
     most: 0,
     blamed: 0,
     isBlamed: false,
+    sameUntilMs: Number.NEGATIVE_INFINITY,
   };
   const loop = new SchedulingLoop({
     state,
     clock,
-    config: () => loadConfig({}).config,
+    config: () => CONFIG,
     pauseMs: () => options.pauseMs ?? 50,
     take: () => undefined,
     report: async () => undefined,
@@ -46,7 +48,14 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         await clock.sleep(options.cycleMs ?? 0);
         control.running--;
         if (control.error !== undefined) throw control.error;
-        const report = { jobs: control.jobs, queues: [], search: emptySearchCounts(), phaseMs: {}, staleBindRequests: [] };
+        const report = {
+          jobs: control.jobs,
+          queues: [],
+          search: emptySearchCounts(),
+          phaseMs: {},
+          staleBindRequests: [],
+          sameUntilMs: control.sameUntilMs,
+        };
         return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
       },
     }),
@@ -68,6 +77,23 @@ describe('when cycles run', () => {
     const { clock, starts, end } = createLoop();
     await clock.advance(3_600_000);
     expect(starts).toEqual([0]);
+    await end();
+  });
+
+  test('a cycle that decided nothing is not made again before something that it depends on changes', async () => {
+    const { clock, loop, state, starts, control, end } = createLoop();
+    control.sameUntilMs = clock.nowMs() + 60_000;
+    await clock.advance(1_000);
+    loop.wake();
+    await clock.advance(1_000);
+    expect([starts.length, loop.status().cycles]).toEqual([1, 2]);
+    state.put('nodes', { metadata: { name: 'new' } });
+    await clock.advance(1_000);
+    expect([starts.length, loop.status().cycles]).toEqual([2, 3]);
+    await clock.advance(60_000);
+    loop.wake();
+    await clock.advance(1_000);
+    expect([starts.length, loop.status().cycles]).toEqual([3, 4]);
     await end();
   });
 

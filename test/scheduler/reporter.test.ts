@@ -28,7 +28,15 @@ function createReporter() {
     const view = world.state.seal();
     const pods = podMessages.map((message, row) => ({ podRow: row as PodRow, message }));
     const jobs = [{ ...JOB, ...job, pods }];
-    const cycle: CycleReport = { jobs, queues: [], counts: COUNTS, search: emptySearchCounts(), phaseMs: {}, staleBindRequests: stale };
+    const cycle: CycleReport = {
+      jobs,
+      queues: [],
+      counts: COUNTS,
+      search: emptySearchCounts(),
+      phaseMs: {},
+      staleBindRequests: stale,
+      sameUntilMs: Number.NEGATIVE_INFINITY,
+    };
     await reporter.report(cycle, view);
     await settle();
     return world.writes.take();
@@ -184,6 +192,7 @@ describe('what users are told', () => {
       search: emptySearchCounts(),
       phaseMs: {},
       staleBindRequests: [],
+      sameUntilMs: Number.NEGATIVE_INFINITY,
     };
     await createOn(createReporter().reporter, cycle, view);
     expect(writes.take()).toEqual([]);

@@ -33,6 +33,7 @@ export function createWorld(): World {
       real.remove(list, key);
     },
     setUsage: (...usage) => real.setUsage(...usage),
+    isChanged: () => real.isChanged(),
     seal: (reuse?: SnapshotView) => real.seal(reuse),
   };
   const state = new ClusterState({

@@ -28,6 +28,10 @@ class MirrorWriter implements SnapshotWriter {
     throw new Error('not used');
   }
 
+  isChanged(): boolean {
+    throw new Error('not used');
+  }
+
   seal(): SnapshotView {
     throw new Error('not used');
   }
@@ -257,6 +261,7 @@ describe('the report of a cycle', () => {
     search: emptySearchCounts(),
     phaseMs: {},
     staleBindRequests: [],
+    sameUntilMs: Number.NEGATIVE_INFINITY,
   });
   const conditionsOf = (cluster: EmbeddedCluster): string[] =>
     (cluster.get('podGroups', 'ns/job')?.status?.schedulingConditions ?? []).map((c) => `${c.nodePool} ${c.transitionID} ${c.message}`);

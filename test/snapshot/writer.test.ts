@@ -117,12 +117,40 @@ describe('sealing', () => {
   it('counts generations, takes over memory that is large enough, leaves smaller alone', () => {
     const writer = newWriter();
     const first = writer.seal();
+    writer.put('nodes', { metadata: { name: 'node-0' } });
     const second = writer.seal(first);
     expect([first.generation, second.generation, second.buffer === first.buffer]).toEqual([1, 2, true]);
     for (let i = 0; i < 1000; i++) writer.put('nodes', { metadata: { name: `node-${i}` } });
     const third = writer.seal(second);
     expect(third.buffer === second.buffer).toBe(false);
-    expect([contentOf(second).nodes.length, contentOf(third).nodes.length]).toEqual([0, 1000]);
+    expect([contentOf(second).nodes.length, contentOf(third).nodes.length]).toEqual([1, 1000]);
+  });
+
+  it('tells whether anything changed: never silent about a change, and silent about objects that are put again', () => {
+    let quiet = 0;
+    fc.assert(
+      fc.property(edits, edits, (before, after) => {
+        const writer = newWriter();
+        for (const e of before) apply(writer, e);
+        let content = contentOf(writer.seal());
+        let { generation } = writer.seal();
+        expect(writer.isChanged()).toBe(false);
+        for (const e of after) {
+          apply(writer, e);
+          const isChanged = writer.isChanged();
+          if (!isChanged) quiet++;
+          const view = writer.seal();
+          if (!isChanged) expect(contentOf(view)).toEqual(content);
+          expect(view.generation).toBe(isChanged ? generation + 1 : generation);
+          apply(writer, e);
+          expect(writer.isChanged()).toBe(false);
+          content = contentOf(view);
+          generation = view.generation;
+        }
+      }),
+      { seed: SEED, numRuns: 60 },
+    );
+    expect(quiet).toBeGreaterThan(10);
   });
 
   it('reads the same in another thread', async () => {

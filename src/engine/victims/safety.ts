@@ -8,6 +8,8 @@ import { type Budgets, openBudgets } from './budgets.ts';
 const HOUR_MS = 3_600_000;
 /** Annotations hold whole seconds, cut off: a time may be up to this much later than it says. */
 const CUT_MS = 1_000;
+/** How long an eviction counts. */
+export const SEEN_EVICTION_MS = HOUR_MS + CUT_MS;
 
 /** Promises about evictions that the configuration asks for (docs/safe-eviction.md), and what this cycle has used of them. */
 export interface Safety {
@@ -105,7 +107,7 @@ function isWornOut(s: Session, safety: Safety, job: number): boolean {
 function recentEvictions(s: Session, job: number): number[] {
   const text = s.view.podGroups.recentEvictionsJson[s.jobs.row[job]!]!;
   if (text === NO_ROW) return [];
-  return (JSON.parse(s.view.texts.get(text)) as number[]).filter((ms) => ms + HOUR_MS + CUT_MS > s.nowMs);
+  return (JSON.parse(s.view.texts.get(text)) as number[]).filter((ms) => ms + SEEN_EVICTION_MS > s.nowMs);
 }
 
 /** Would evicting pods of a job whose evictions are used up be one more? Binds that nobody has seen are just not made. */

@@ -15,6 +15,8 @@ const FIRST_CAPACITY = 64;
 export class Columns<T extends ColumnTypes> {
   /** Replaced by `take` and `resize`: read a column again after either. */
   readonly of: ColumnsOf<T>;
+  /** Grows with every change of a row's content. */
+  changes = 0;
   readonly #types: T;
   readonly #rowColumns: readonly (keyof T)[];
   readonly #rows = new RowAllocator();
@@ -49,11 +51,13 @@ export class Columns<T extends ColumnTypes> {
       for (const name of this.#rowColumns) this.resize(name, this.#capacity);
     }
     this.of.used![row] = 1;
+    this.changes++;
     return row;
   }
 
   give(row: number): void {
     this.of.used![row] = 0;
+    this.changes++;
     this.#rows.give(row);
   }
 

@@ -60,13 +60,10 @@ class RowWriter<T extends ColumnTypes> {
     const values = record as Readonly<Record<string, unknown>>;
     for (const { name, pool } of this.#fields) {
       const column = of[name]!;
-      if (pool === null) {
-        column[row] = values[name] as number;
-        continue;
-      }
       const old = column[row]!;
-      column[row] = pool.acquire(values[name]);
-      pool.release(old);
+      column[row] = pool === null ? (values[name] as number) : pool.acquire(values[name]);
+      pool?.release(old);
+      if (!Object.is(column[row], old)) this.#columns.changes++;
     }
   }
 
