@@ -48,6 +48,7 @@ export interface ClusterMetrics {
   watchEvents(list: string, events: number, lagMs: number): void;
   watchRestarted(list: string, reason: string): void;
   problem(): void;
+  eventLost(reason: string): void;
 }
 
 /** `prefix`: "kai_"; '' is allowed. */
@@ -95,6 +96,7 @@ export function createClusterMetrics(
   const watchEvents = counter('watch_events_total', 'Watch events', ['list']);
   const watchRestarts = counter('watch_restarts_total', 'Watches started again', ['list', 'reason']);
   const problems = counter('object_problems_total', 'Defects of objects, each once');
+  const eventsLost = counter('events_dropped_total', 'Kubernetes events that nobody will see, by why', ['reason']);
   const actionBudget = gauge('scenario_search_action_budget_configured_seconds', 'Victim search per action, 0 = unlimited', ['action']);
   const jobBudget = gauge('scenario_search_job_budget_configured_seconds', 'Victim search per job, 0 = unlimited');
   const generatorBudget = gauge('scenario_search_generator_budget_configured_seconds', 'Victim search per generator', ['generator']);
@@ -159,6 +161,7 @@ export function createClusterMetrics(
     },
     watchRestarted: (list, reason) => watchRestarts.inc({ list, reason }),
     problem: () => problems.inc(),
+    eventLost: (reason) => eventsLost.inc({ reason }),
   };
 }
 
