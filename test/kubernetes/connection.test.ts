@@ -15,7 +15,7 @@ import {
   requireServed,
   watchPermissions,
 } from '../../src/kubernetes/discovery.ts';
-import { HastyClock, until } from './clocks.ts';
+import { HastyClock, until, VirtualClock } from './clocks.ts';
 import { FakeApiServer, sendJson } from './fakeApiServer.ts';
 
 let server: FakeApiServer;
@@ -94,6 +94,32 @@ test('failures say what happened and whether the request may have arrived', asyn
   await server.stop();
   await expect(kube.request({ method: 'GET', path: '/x' })).rejects.toMatchObject({ code: 'API_UNREACHABLE', mayHaveArrived: false });
   await server.start();
+});
+
+test('a server that was away is settling while it does not answer well, and for 15 s after', async () => {
+  const clock = new VirtualClock();
+  const kube = open({}, clock);
+  const isSettling: boolean[] = [];
+  const ask = async (): Promise<void> => {
+    await kube.request({ method: 'GET', path: '/api/v1/pods' }).catch(() => undefined);
+    isSettling.push(kube.isSettling());
+  };
+  await ask();
+  server.faults.push((_, response) => response.destroy() !== undefined);
+  await ask();
+  await clock.advance(60_000);
+  server.faults.push((_, response) => {
+    sendJson(response, {}, 503);
+    return true;
+  });
+  await ask();
+  await clock.advance(60_000);
+  await ask();
+  await clock.advance(14_999);
+  await ask();
+  await clock.advance(1);
+  await ask();
+  expect(isSettling).toEqual([false, true, true, true, true, false]);
 });
 
 test('unusable credentials are refused with the reason', async () => {

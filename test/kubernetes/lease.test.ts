@@ -30,6 +30,7 @@ class LeaseServer {
         return server.#answer(method, body as { metadata: { resourceVersion: string }; spec: Spec });
       },
       stream: ({ signal }) => server.#watch(signal),
+      isSettling: () => false,
       describe: async () => ({ server: 'test', namespace: 'kai' }),
       close: async () => undefined,
     };
