@@ -110,12 +110,8 @@ export function createClusterMetrics(
       base.observe({ decisions: result.decisions, report: result.report, cycleMs: result.cycleMs, waitedMs: waited.splice(0) });
       sealSeconds.observe(sealMs / 1000);
       restarts.inc(result.restarts);
-      const preemptors = new Set<number>();
-      for (const { action, kind, podGroupRow } of result.decisions) {
-        decisions.inc({ action, kind });
-        if (action === 'preempt' && kind === 'pipeline') preemptors.add(podGroupRow);
-      }
-      preempted.inc(preemptors.size);
+      for (const { action, kind } of result.decisions) decisions.inc({ action, kind });
+      preempted.inc(result.report.searchByAction.preempt?.solved ?? 0);
       for (const [count, value] of Object.entries(result.report.search)) searches.inc({ count }, value);
       jobs.inc({ result: 'attempted' }, result.report.counts.jobsAttempted);
       jobs.inc({ result: 'failed' }, result.report.counts.jobsFailed);

@@ -109,6 +109,9 @@ function waitingReport(view: SnapshotView): CycleReport {
         fairShareMilliCpu: 8000,
         fairShareMemoryBytes: 1e9,
         fairShareGpu: -1,
+        usageCpu: 0,
+        usageMemory: 0,
+        usageGpu: 0,
         allocatedMilliCpu: 1500,
         allocatedMemoryBytes: 0,
         allocatedGpu: 0.5,
@@ -116,6 +119,7 @@ function waitingReport(view: SnapshotView): CycleReport {
     ],
     counts: { bound: 1, pipelined: 0, evicted: 0, jobsAttempted: 2, jobsFailed: 1, nodesEvaluated: 2, scans: 0, classes: 1 },
     search: emptySearchCounts(),
+    searchByAction: {},
     phaseMs: { open: 1, allocate: 0.5 },
     staleBindRequests: [],
   };

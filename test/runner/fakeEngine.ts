@@ -155,7 +155,7 @@ export function runCycle(
   }
   sink.phase('allocate');
   const counts = { bound: script.jobs, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
-  return { jobs: [], queues: [], counts, search: emptySearchCounts(), phaseMs: {}, staleBindRequests: ['a/b'] };
+  return { jobs: [], queues: [], counts, search: emptySearchCounts(), searchByAction: {}, phaseMs: {}, staleBindRequests: ['a/b'] };
 }
 
 export function openSearch(view: SnapshotView, config: SchedulerConfig, state: SharedArrayBuffer): SearchContext {

@@ -46,7 +46,14 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         await clock.sleep(options.cycleMs ?? 0);
         control.running--;
         if (control.error !== undefined) throw control.error;
-        const report = { jobs: control.jobs, queues: [], search: emptySearchCounts(), phaseMs: {}, staleBindRequests: [] };
+        const report = {
+          jobs: control.jobs,
+          queues: [],
+          search: emptySearchCounts(),
+          searchByAction: {},
+          phaseMs: {},
+          staleBindRequests: [],
+        };
         return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0 };
       },
     }),

@@ -28,7 +28,15 @@ function createReporter() {
     const view = world.state.seal();
     const pods = podMessages.map((message, row) => ({ podRow: row as PodRow, message }));
     const jobs = [{ ...JOB, ...job, pods }];
-    const cycle: CycleReport = { jobs, queues: [], counts: COUNTS, search: emptySearchCounts(), phaseMs: {}, staleBindRequests: stale };
+    const cycle: CycleReport = {
+      jobs,
+      queues: [],
+      counts: COUNTS,
+      search: emptySearchCounts(),
+      searchByAction: {},
+      phaseMs: {},
+      staleBindRequests: stale,
+    };
     await reporter.report(cycle, view);
     await settle();
     return world.writes.take();
@@ -182,6 +190,7 @@ describe('what users are told', () => {
       queues: [],
       counts: COUNTS,
       search: emptySearchCounts(),
+      searchByAction: {},
       phaseMs: {},
       staleBindRequests: [],
     };

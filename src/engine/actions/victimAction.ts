@@ -45,8 +45,8 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       s.search.attempts++;
       order ??= createVictimOrder(s);
       const st = createStatement(s);
-      if (hasGenerator(s) && mayPreempt(s, action, job, tasks))
-        solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
+      if (!hasGenerator(s)) s.search.unsearched++;
+      else if (mayPreempt(s, action, job, tasks)) solution = searchSafely(st, { action, job, tasks, order, waiting, jobLimit });
       if (solution === null) failed.add(key);
       else {
         s.search.solved++;

@@ -82,7 +82,10 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
   if (solution === null && tasks.length === 1) {
+    const before = { ...s.search };
     solution = searchSingle(search);
+    s.search.narrowSimulations += s.search.simulations - before.simulations;
+    s.search.narrowRejected += s.search.rejected - before.rejected;
     if (solution === null && !search.isHopeless) restart(search, order);
   }
   if (!search.isHopeless) solution ??= searchGang(search);
@@ -141,6 +144,7 @@ function searchSingle(x: Search): Solution | null {
     const nodes = nodesOf(x, unit);
     meetAgain(x, taken, nodes);
     for (const n of nodes) updateSlots(x.st.session, counter, n);
+    if (!nodes.some((n) => counter.slots[n]! > 0)) x.st.session.search.filtered++;
     for (const n of nodes) {
       if (counter.slots[n]! <= 0) continue;
       const solution = tryHere(x, Int32Array.of(n));
@@ -194,7 +198,9 @@ function searchGang(x: Search): Solution | null {
   let nextTrial = 0;
   let isKnownPossible = false;
   for (let more = takeUnit(x); more; ) {
-    const isDue = hasEnoughSlots(x) && x.units.length >= nextTrial;
+    const hasRoom = hasEnoughSlots(x);
+    const isDue = hasRoom && x.units.length >= nextTrial;
+    if (!hasRoom) x.st.session.search.filtered++;
     if (isDue) {
       const solution = tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
       if (solution !== null) return solution;
