@@ -18,6 +18,7 @@ import {
   withoutGroup,
 } from './overlays.ts';
 import { matters } from './relevance.ts';
+import type { UsageByQueue } from './usage/prometheus.ts';
 
 /** A bound pod that the watch does not show bound by then counts as waiting again. */
 const CONFIRM_MS = 60_000;
@@ -25,6 +26,7 @@ const CONFIRM_MS = 60_000;
 const CLAIM_LAG_MS = 10_000;
 /** What was written on a group is overlaid at most so long. */
 const GROUP_OVERLAY_MS = 30_000;
+const NO_SHARES = Object.freeze({ cpu: 0, memory: 0, gpu: 0 });
 
 export interface ClusterStateOptions {
   readonly writer: SnapshotWriter;
@@ -45,6 +47,7 @@ export class ClusterState {
   readonly #groups = new Map<string, GroupOverlay>();
   /** Groups whose waiting pods are not to be placed. */
   #hidden: ReadonlySet<string> = new Set();
+  #usage: UsageByQueue = new Map();
   /** Nodes that changed, or got pods that no decision of ours put there, since the last seal. */
   readonly #touched = new Set<string>();
 
@@ -207,6 +210,19 @@ export class ClusterState {
     this.#tidy(key, overlay);
     this.#refresh(key);
     this.#options.onRelevant();
+  }
+
+  /** The historical use of all queues; those that are not named have none. */
+  setUsage(usage: UsageByQueue): void {
+    let isNew = false;
+    for (const name of new Set([...this.#usage.keys(), ...usage.keys()])) {
+      const before = this.#usage.get(name) ?? NO_SHARES;
+      const { cpu, memory, gpu } = usage.get(name) ?? NO_SHARES;
+      isNew ||= before.cpu !== cpu || before.memory !== memory || before.gpu !== gpu;
+      this.#options.writer.setUsage(name, cpu, memory, gpu);
+    }
+    this.#usage = usage;
+    if (isNew) this.#options.onRelevant();
   }
 
   /** Something was sent to the API server about a group. */

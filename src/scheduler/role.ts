@@ -25,6 +25,8 @@ import { Health } from './health.ts';
 import { jobOrderOf } from './jobOrder.ts';
 import { watchLatencies } from './latencies.ts';
 import type { Logger } from './logging.ts';
+import type { UsageByQueue } from './usage/prometheus.ts';
+import { UsageFeed } from './usage/usageFeed.ts';
 
 /** A job whose bind fails steps back, so that it does not hold its GPUs: 1 s, 2 s, 4 s, … */
 const BIND_BACKOFF = { firstMs: 1_000, maxMs: 300_000 };
@@ -82,6 +84,8 @@ class SchedulerRole {
   readonly #connection: KubeConnection;
   readonly #metrics: ClusterMetrics;
   readonly #health: Health;
+  readonly #usage: UsageFeed;
+  #latestUsage: UsageByQueue = new Map();
   readonly #watching = new AbortController();
   readonly #fatal = Promise.withResolvers<never>();
   readonly #servers: RunningServer[] = [];
@@ -103,8 +107,9 @@ class SchedulerRole {
       flags: options.flags,
       workers: options.workers,
       clock,
-      onChange: () => {
+      onChange: ({ usage }) => {
         log.info('the configuration has changed and is in use');
+        this.#usage.configure(usage);
         this.#decider?.loop.wake();
       },
       onRefused: (error) => log.error(`the changed configuration is refused, the previous one stays in use: ${error.message}`),
@@ -114,6 +119,16 @@ class SchedulerRole {
     const displayNameOf = (queue: string): string =>
       (this.#state?.observed.get('queues', queue) as Queue | undefined)?.spec?.displayName ?? '';
     this.#metrics = createClusterMetrics(options.metricsPrefix, displayNameOf, () => this.#figures());
+    this.#usage = new UsageFeed({
+      clock,
+      log,
+      apply: (usage) => {
+        this.#latestUsage = usage;
+        this.#state?.setUsage(usage);
+      },
+      onFetched: (tookMs) => this.#metrics.usageFetched(tookMs),
+      onFailed: () => this.#metrics.usageFailed(),
+    });
     this.#health = new Health(
       clock,
       () => ({
@@ -128,10 +143,9 @@ class SchedulerRole {
 
   async run(): Promise<void> {
     const { log, signal } = this.#options;
-    const { config } = await this.#configSource.load();
-    if (config.usageDBConfig !== null)
-      log.warn('configuration: usageDBConfig is given, but no usage is read: fair shares do not look back');
+    const { usage } = await this.#configSource.load();
     await this.#serve();
+    this.#usage.configure(usage);
     void this.#configSource.watch(this.#watching.signal).catch(this.#fatal.reject);
     const discovery = await this.#orFatal(this.#gainAccess());
     if (discovery === undefined) return;
@@ -139,6 +153,7 @@ class SchedulerRole {
     await this.#orFatal(this.#orAborted(this.#watches!.synced));
     if (signal.aborted) return;
     log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
+    await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
     this.#startDeciding(discovery);
     await this.#orFatal(this.#orAborted(new Promise(() => undefined)));
@@ -150,6 +165,7 @@ class SchedulerRole {
     const startedMs = this.#clock.monotonicMs();
     await this.#decider?.stop();
     this.#watching.abort();
+    this.#usage.stop();
     await this.#elector?.release();
     await Promise.all(this.#servers.map((server) => server.close()));
     await this.#connection.close();
@@ -198,6 +214,7 @@ class SchedulerRole {
       onExpired: (pod, node) => log.warn({ pod, node }, 'the pod was bound, but the watch never showed it; it counts as waiting again'),
     });
     watchLatencies(state.observed, params.schedulerName, this.#clock, (seenMs) => this.#metrics.confirmed(seenMs));
+    state.setUsage(this.#latestUsage);
     this.#state = state;
     this.#discovery = discovery;
     this.#watches = createWatchSet({

@@ -49,6 +49,8 @@ export interface ClusterMetrics {
   watchRestarted(list: string, reason: string): void;
   problem(): void;
   eventLost(reason: string): void;
+  usageFetched(tookMs: number): void;
+  usageFailed(): void;
 }
 
 /** `prefix`: "kai_"; '' is allowed. */
@@ -97,6 +99,8 @@ export function createClusterMetrics(
   const watchRestarts = counter('watch_restarts_total', 'Watches started again', ['list', 'reason']);
   const problems = counter('object_problems_total', 'Defects of objects, each once');
   const eventsLost = counter('events_dropped_total', 'Kubernetes events that nobody will see, by why', ['reason']);
+  const usageQuery = histogram('usage_query_latency_milliseconds', 'Successful fetches of the usage of queues', LATENCY_BUCKETS_MS);
+  const usageFailures = counter('usage_query_failures_total', 'Fetches of the usage of queues that failed');
   const actionBudget = gauge('scenario_search_action_budget_configured_seconds', 'Victim search per action, 0 = unlimited', ['action']);
   const jobBudget = gauge('scenario_search_job_budget_configured_seconds', 'Victim search per job, 0 = unlimited');
   const generatorBudget = gauge('scenario_search_generator_budget_configured_seconds', 'Victim search per generator', ['generator']);
@@ -157,6 +161,8 @@ export function createClusterMetrics(
     },
     watchRestarted: (list, reason) => watchRestarts.inc({ list, reason }),
     problem: () => problems.inc(),
+    usageFetched: (tookMs) => usageQuery.observe(tookMs),
+    usageFailed: () => usageFailures.inc(),
     eventLost: (reason) => eventsLost.inc({ reason }),
   };
 }
