@@ -59,6 +59,8 @@ export class SchedulingLoop {
   #lastEndMs = Number.NEGATIVE_INFINITY;
   /** The last snapshot may still be read by debug endpoints; the one before is free. */
   #views: SnapshotView[] = [];
+  /** Snapshots that somebody reads, with the number of readers. */
+  readonly #lent = new Map<SnapshotView, number>();
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -67,6 +69,20 @@ export class SchedulingLoop {
   /** Snapshot of the last cycle. */
   get view(): SnapshotView | undefined {
     return this.#views.at(-1);
+  }
+
+  /** Works on the snapshot of the last cycle, which is kept as it is so long; undefined before the first cycle. */
+  async withView<T>(work: (view: SnapshotView) => Promise<T>): Promise<T | undefined> {
+    const { view } = this;
+    if (view === undefined) return undefined;
+    this.#lent.set(view, (this.#lent.get(view) ?? 0) + 1);
+    try {
+      return await work(view);
+    } finally {
+      const readers = this.#lent.get(view)! - 1;
+      if (readers > 0) this.#lent.set(view, readers);
+      else this.#lent.delete(view);
+    }
   }
 
   status(): LoopStatus {
@@ -140,7 +156,8 @@ export class SchedulingLoop {
     this.#runningSinceMs = clock.monotonicMs();
     observer.started();
     this.#isDirty = false;
-    const view = state.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
+    const oldest = this.#views.length > 1 ? this.#views.shift() : undefined;
+    const view = state.seal(oldest === undefined || this.#lent.has(oldest) ? undefined : oldest);
     this.#views.push(view);
     const sealMs = clock.monotonicMs() - this.#runningSinceMs;
     const result = await this.#options.runner().run(view, this.#options.config(), clock.nowMs(), take);

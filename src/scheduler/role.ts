@@ -13,6 +13,7 @@ import type { CredentialSource } from '../kubernetes/credentials.ts';
 import type { Discovery } from '../kubernetes/discovery.ts';
 import { LeaderElector } from '../kubernetes/lease.ts';
 import { createWatchSet, type WatchSet } from '../kubernetes/watchSet.ts';
+import { jobOrderInThread } from '../runner/jobOrder.ts';
 import { writeSnapshotZip } from '../snapshot/export/snapshotZip.ts';
 import { createSnapshotWriter } from '../snapshot/writer.ts';
 import { type ClusterMetrics, createClusterMetrics, type ScrapedFigures } from '../web/clusterMetrics.ts';
@@ -22,7 +23,6 @@ import { ClusterState } from './clusterState.ts';
 import { ConfigSource, type Workers } from './configSource.ts';
 import { Decider, isInShard } from './decider.ts';
 import { Health } from './health.ts';
-import { jobOrderOf } from './jobOrder.ts';
 import { watchLatencies } from './latencies.ts';
 import type { Logger } from './logging.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
@@ -95,6 +95,7 @@ class SchedulerRole {
   #decider: Decider | null = null;
   #elector: LeaderElector | null = null;
   #isStopping = false;
+  #ordering: Promise<object | undefined> | undefined;
 
   constructor(options: RoleOptions) {
     const { log, clock = SYSTEM_CLOCK } = options;
@@ -330,11 +331,16 @@ class SchedulerRole {
     return (stream) => writeSnapshotZip({ objects, config, discovery: served, isDraServed, isNodeTopologyServed, now }, stream);
   }
 
-  #jobOrder(): object | 'off' | undefined {
+  /** Requests that come while one is answered get the same answer. */
+  async #jobOrder(): Promise<object | 'off' | undefined> {
     const { config } = this.#configSource.current;
     if (!config.plugins.some(({ name }) => name === 'reflectjoborder')) return 'off';
-    const view = this.#decider?.loop.view;
-    return view === undefined ? undefined : jobOrderOf(view, config, this.#clock.nowMs());
+    this.#ordering ??= this.#decider?.loop
+      .withView((view) => jobOrderInThread(view, config, this.#clock.nowMs()))
+      .finally(() => {
+        this.#ordering = undefined;
+      });
+    return this.#ordering;
   }
 
   #orFatal<T>(work: Promise<T>): Promise<T> {
