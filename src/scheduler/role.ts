@@ -22,9 +22,9 @@ import { gainAccess } from './access.ts';
 import { ClusterState } from './clusterState.ts';
 import { ConfigSource, type Workers } from './configSource.ts';
 import { Decider, isInShard } from './decider.ts';
-import { Health } from './health.ts';
+import { Health, type HealthState } from './health.ts';
 import { watchLatencies } from './latencies.ts';
-import type { Logger } from './logging.ts';
+import { type Logger, TroubleLog } from './logging.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
 import { UsageFeed } from './usage/usageFeed.ts';
 
@@ -135,7 +135,7 @@ class SchedulerRole {
       () => ({
         loop: this.#decider?.loop.status(),
         isSynced: this.#watches?.isSynced() ?? false,
-        isLeader: this.#decider !== null,
+        rank: this.#rank(),
         isStopping: this.#isStopping,
       }),
       () => this.#connection,
@@ -252,13 +252,15 @@ class SchedulerRole {
     const { schedulerName, nodePoolLabelValue } = this.#configSource.current.config.params;
     const name = nodePoolLabelValue === '' ? schedulerName : `${schedulerName}-${nodePoolLabelValue}`;
     const identity = `${hostname()}_${randomUUID()}`;
+    const trouble = new TroubleLog(log, 'lease');
     const elector = new LeaderElector({
       connection: this.#connection,
       clock: this.#clock,
       namespace,
       name,
       identity,
-      onTrouble: (error) => log.warn(`lease: ${error.message}`),
+      onTrouble: (error) => trouble.tell(error.message),
+      onAnswer: () => trouble.over(),
       onHolder: (holder) => log.info({ holder }, holder === identity ? 'leading' : 'lease holder'),
     });
     this.#elector = elector;
@@ -266,6 +268,11 @@ class SchedulerRole {
     if (!(await elector.acquire(signal))) return false;
     void elector.lost.then(this.#fatal.reject);
     return true;
+  }
+
+  #rank(): HealthState['rank'] {
+    if (!this.#options.isLeaderElected || this.#decider !== null) return 'leader';
+    return (this.#elector?.holder() ?? '') === '' ? 'nobody leads' : 'standby';
   }
 
   #startDeciding(discovery: Discovery): void {

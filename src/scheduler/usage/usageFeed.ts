@@ -1,7 +1,7 @@
 // Keeps the historical use of queues fresh in the scheduler's state: fetched at once and then every interval.
 import type { UsageSettings } from '../../config/usageDb.ts';
 import type { Clock } from '../../kubernetes/clock.ts';
-import type { Logger } from '../logging.ts';
+import { type Logger, TroubleLog } from '../logging.ts';
 import { fetchUsage, type UsageByQueue } from './prometheus.ts';
 
 export interface UsageFeedOptions {
@@ -19,11 +19,12 @@ export class UsageFeed {
   #running = new AbortController();
   #first = Promise.withResolvers<void>();
   #fetchedMs = Number.NaN;
-  #complaint = '';
+  readonly #trouble: TroubleLog;
   #isStaleTold = false;
 
   constructor(options: UsageFeedOptions) {
     this.#options = options;
+    this.#trouble = new TroubleLog(options.log, 'usage of queues');
   }
 
   /** Begins, changes or ends the reading; what was read stays until there is something newer, or nothing is to be read. */
@@ -70,18 +71,13 @@ export class UsageFeed {
       this.#fetchedMs = clock.monotonicMs();
       onFetched(this.#fetchedMs - startedMs);
       apply(usage);
-      if (this.#complaint !== '') log.info('usage of queues is read again');
-      this.#complaint = '';
+      this.#trouble.over();
       this.#isStaleTold = false;
       this.#first.resolve();
     } catch (error) {
       if (signal.aborted) return;
       onFailed();
-      // The query has the time in it; each kind of failure is told once.
-      const message = error instanceof Error ? error.message : String(error);
-      const complaint = message.replace(/\d+/g, '#');
-      if (complaint !== this.#complaint) log.warn(`usage of queues: ${message}`);
-      this.#complaint = complaint;
+      this.#trouble.tell(error instanceof Error ? error.message : String(error));
       const ageMs = clock.monotonicMs() - this.#fetchedMs;
       if (!(ageMs > settings.stalenessMs) || this.#isStaleTold) return;
       this.#isStaleTold = true;
