@@ -15,7 +15,6 @@ import {
   overlaidGroup,
   overlaidPod,
   type PodOverlay,
-  withoutGroup,
 } from './overlays.ts';
 import { matters } from './relevance.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
@@ -380,8 +379,8 @@ export class ClusterState {
   }
 
   #effective(key: string, pod: Pod): Pod {
-    // Whatever group they name, pods of other schedulers only take room: they are neither placed nor evicted.
-    if (pod.spec.schedulerName !== this.#options.schedulerName) return withoutGroup(pod);
+    // Pods of other schedulers only take room.
+    if (pod.spec.schedulerName !== this.#options.schedulerName) return pod;
     const overlay = this.#pods.get(key);
     const seen = overlay === undefined ? pod : overlaidPod(pod, overlay, new Date(this.#options.clock.nowMs()).toISOString());
     return this.#hidden.size > 0 && this.#hidden.has(groupKeyOf(pod)) ? gatedPod(seen) : seen;
