@@ -65,11 +65,14 @@ export interface KubeConnection {
 export interface ConnectionOptions {
   readonly source: CredentialSource;
   readonly clock?: Clock;
-  /** Product name in the User-Agent header. */
+  /** Product name in the User-Agent header, default `FIELD_MANAGER`. */
   readonly userAgent?: string;
   /** Makes the dispatcher of a lane; default: undici's, HTTP/2 by ALPN. */
   readonly createDispatcher?: (transport: TransportOptions) => Dispatcher;
 }
+
+/** By this name the API server notes in `metadata.managedFields` which fields this program has written. */
+export const FIELD_MANAGER = 'kai-scheduler-ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -107,7 +110,7 @@ class Connection implements KubeConnection {
   constructor(options: ConnectionOptions) {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#credentials = new Credentials(options.source, this.#clock);
-    this.#userAgent = options.userAgent ?? 'kai-scheduler-ts';
+    this.#userAgent = options.userAgent ?? FIELD_MANAGER;
     this.#createDispatcher = options.createDispatcher ?? createDispatcher;
   }
 

@@ -112,15 +112,22 @@ export class ClusterState {
 
   /** Groups of this scheduler with pods that wait for a node, sorted. */
   waitingGroups(): string[] {
-    const groups = new Set<string>();
-    for (const object of this.observed.values('pods')) {
-      const pod = object as Pod;
-      const isWaiting =
-        !pod.spec.nodeName && !isDeleting(pod) && !isFinished(pod) && pod.spec.schedulerName === this.#options.schedulerName;
-      if (isWaiting) groups.add(groupKeyOf(pod));
-    }
+    const groups = new Set([...this.#waitingPods()].map(groupKeyOf));
     groups.delete('');
     return [...groups].sort();
+  }
+
+  /** Pods of this scheduler that wait and have a nomination, whoever wrote it. */
+  nominatedPods(): Pod[] {
+    return [...this.#waitingPods()].filter(({ status }) => status?.nominatedNodeName);
+  }
+
+  *#waitingPods(): Generator<Pod> {
+    for (const object of this.observed.values('pods')) {
+      const pod = object as Pod;
+      if (pod.spec.schedulerName !== this.#options.schedulerName || pod.spec.nodeName) continue;
+      if (!isDeleting(pod) && !isFinished(pod)) yield pod;
+    }
   }
 
   /** From now on the waiting pods of these groups, and of no others, are not to be placed. */

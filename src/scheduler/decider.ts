@@ -17,6 +17,7 @@ import type { Configuration, Workers } from './configSource.ts';
 import type { Logger } from './logging.ts';
 import { DEFAULT_PAUSE_MS, type LoopObserver, SchedulingLoop } from './loop.ts';
 import { Nominations } from './nominations.ts';
+import { groupKeyOf } from './observedStore.ts';
 import { Quarantine } from './quarantine.ts';
 import { Reporter } from './reporter.ts';
 
@@ -94,7 +95,13 @@ export class Decider {
     const requests = new BindRequests({ connection, writes: this.#writes, clock, nodePoolLabelKey, onTrouble });
     const common = { state, writes: this.#writes, events, clock, nodePoolLabelKey };
     const isPlaceKept = (): boolean => configuration().config.safeEviction?.requireCommittedPlace === true;
-    const nominations = new Nominations({ state, writes: this.#writes, isPlaceKept });
+    const nominations = new Nominations({
+      state,
+      writes: this.#writes,
+      connection,
+      isPlaceKept,
+      isOwn: (pod) => isInShard(state.group(groupKeyOf(pod)), nodePoolLabelKey, nodePool),
+    });
     this.#committer = new Committer({
       ...common,
       binder: options.isBinderSeparate ? requests : this.#binder,
