@@ -160,6 +160,7 @@ function readPods(
     input.objects.bindRequests.map((r): [string, BindRequest] => [`${r.metadata.namespace ?? ''}/${r.spec?.podName ?? ''}`, r]),
   );
   const out = new Map<string, AuditPod>();
+  const { schedulerName } = input.config.params;
   for (const pod of input.objects.pods) {
     if (pod.status?.phase === 'Failed') continue;
     const key = keyOf(pod);
@@ -168,7 +169,11 @@ function readPods(
     const status = statusOf(pod, live !== undefined, input.nowMs, input.config.params.stuckInReleasingThresholdMs);
     const node = isUsed(status) ? (nodes.get(pod.spec.nodeName || live?.spec?.selectedNode || '') ?? null) : null;
     const request = input.requestOf(pod);
-    const job = jobs.get(`${pod.metadata.namespace ?? ''}/${pod.metadata.annotations?.['pod-group-name'] ?? ''}`) ?? null;
+    // Pods of other schedulers only take room.
+    const isForeign = (pod.spec.schedulerName ?? schedulerName) !== schedulerName;
+    const job = isForeign
+      ? null
+      : (jobs.get(`${pod.metadata.namespace ?? ''}/${pod.metadata.annotations?.['pod-group-name'] ?? ''}`) ?? null);
     const leaf = pod.metadata.labels?.['kai.scheduler/subgroup-name'] || 'default';
     const isMember = job?.leaves.has(leaf) === true;
     const chosen = live?.spec?.selectedGPUGroups ?? [];

@@ -99,6 +99,10 @@ export interface QueueReport {
   readonly allocatedMilliCpu: number;
   readonly allocatedMemoryBytes: number;
   readonly allocatedGpu: number;
+  /** Historical usage as shares of the cluster's capacity, 0 = none or not known. */
+  readonly usageCpu: number;
+  readonly usageMemory: number;
+  readonly usageGpu: number;
 }
 
 export interface CycleCounts {
@@ -114,7 +118,7 @@ export interface CycleCounts {
   classes: number;
 }
 
-/** Elementary counts of the victim searches of a cycle (spec 04 section 7.4 in terms of this search). */
+/** Elementary counts of victim searches (spec 04 section 7.4 in terms of this search). */
 export interface SearchCounts {
   /** Preemptors searched for. */
   attempts: number;
@@ -127,12 +131,38 @@ export interface SearchCounts {
   simulations: number;
   /** Of these, placed but refused by the action's rule. */
   rejected: number;
+  /** Parts of `simulations` and `rejected` that are of the narrow search, one unit's nodes at a time. */
+  narrowSimulations: number;
+  narrowRejected: number;
+  /** Sets of victims that were not worth a trial: counters show that they make no room. */
+  filtered: number;
+  /** Preemptors that nobody was searched for, because no generator is enabled. */
+  unsearched: number;
   /** Preemptors equal to one that failed, with nothing changed since. */
   skipped: number;
 }
 
 export function emptySearchCounts(): SearchCounts {
-  return { attempts: 0, solved: 0, unitsPopped: 0, unitsLeaving: 0, simulations: 0, rejected: 0, skipped: 0 };
+  return {
+    attempts: 0,
+    solved: 0,
+    unitsPopped: 0,
+    unitsLeaving: 0,
+    simulations: 0,
+    rejected: 0,
+    narrowSimulations: 0,
+    narrowRejected: 0,
+    filtered: 0,
+    unsearched: 0,
+    skipped: 0,
+  };
+}
+
+/** What was counted between two moments. */
+export function searchCountsSince(before: SearchCounts, now: SearchCounts): SearchCounts {
+  const since = emptySearchCounts();
+  for (const name of Object.keys(since) as (keyof SearchCounts)[]) since[name] = now[name] - before[name];
+  return since;
 }
 
 /** Result of one cycle besides its decisions. Plain data: it crosses threads by structured clone. */
@@ -140,7 +170,10 @@ export interface CycleReport {
   readonly jobs: readonly JobReport[];
   readonly queues: readonly QueueReport[];
   readonly counts: CycleCounts;
+  /** Of all actions together. */
   readonly search: SearchCounts;
+  /** Of the actions that searched for somebody. */
+  readonly searchByAction: Readonly<Record<string, SearchCounts>>;
   /** Milliseconds per phase ("open", "allocate", …), taken by the runner's clock; not part of the decisions. */
   readonly phaseMs: Readonly<Record<string, number>>;
   /** Bind requests to delete (spec 03 section 2.5): "namespace/name". */

@@ -7,7 +7,7 @@ import { type WritePolicy, WritePriority } from '../kubernetes/writePolicy.ts';
 import type { Write, WriteQueue } from '../kubernetes/writeQueue.ts';
 
 export interface BinderApiOptions {
-  readonly connection: Pick<KubeConnection, 'request'>;
+  readonly connection: Pick<KubeConnection, 'request'> & Partial<Pick<KubeConnection, 'isSettling'>>;
   readonly writes: Pick<WriteQueue, 'submit'>;
   readonly clock: Clock;
 }
@@ -130,7 +130,7 @@ export class BinderApi {
     for (let attempt = 1; ; attempt++) {
       const answer = await this.#ask(path, query);
       if ('body' in answer) return answer;
-      if (attempt === READ_ATTEMPTS || !answer.isWorthTrying) throw new StepError(answer.message, answer.code);
+      if ((attempt >= READ_ATTEMPTS && answer.code !== 403) || !answer.isWorthTrying) throw new StepError(answer.message, answer.code);
       await this.clock.sleep(backoffMs(attempt, READ_BACKOFF, this.clock.random(), answer.retryAfterMs));
     }
   }
@@ -140,7 +140,8 @@ export class BinderApi {
       const response = await this.#connection.request({ method: 'GET', path, query, timeoutMs: READ_TIMEOUT_MS });
       if (response.status === 200) return response;
       const status = parseApiStatus(response.status, response.headers, response.body);
-      return { ...status, isWorthTrying: status.code === 429 || status.code >= 500 };
+      const isEarly = status.code === 403 && this.#connection.isSettling?.() === true;
+      return { ...status, isWorthTrying: isEarly || status.code === 429 || status.code >= 500 };
     } catch (error) {
       return { code: 0, reason: '', message: textOf(error), retryAfterMs: 0, isWorthTrying: error instanceof NoAnswerError };
     }

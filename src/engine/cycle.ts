@@ -1,5 +1,5 @@
 import type { SchedulerConfig } from '../base/config.ts';
-import type { CycleReport, RawDecision } from '../base/decisions.ts';
+import { type CycleReport, type RawDecision, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { releaseHeld } from './actions/held.ts';
@@ -46,17 +46,25 @@ export function runCycle(
   const actions = actionsOf(config);
   const session = openSession(view, config, nowMs, state, port);
   sink.phase('open');
+  const searchByAction: Record<string, SearchCounts> = {};
+  let before = { ...session.search };
   runActions(
     session,
     actions,
     (batch) => sink.commit(batch),
-    (name) => sink.phase(name),
+    (name) => {
+      const counts = searchCountsSince(before, session.search);
+      before = { ...session.search };
+      if (counts.attempts + counts.skipped > 0) searchByAction[name] = counts;
+      sink.phase(name);
+    },
   );
   const report: CycleReport = {
     jobs: jobReports(session),
     queues: queueReports(session),
     counts: session.counts,
     search: session.search,
+    searchByAction,
     phaseMs: {},
     staleBindRequests: staleBindRequests(session),
     sameUntilMs: sameUntilMs(session),

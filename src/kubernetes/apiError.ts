@@ -1,4 +1,5 @@
 import { KaiError } from '../base/errors.ts';
+import { isProtobufBody, readStatusBody } from './protoEnvelope.ts';
 
 /** What the API server says of a failed request (meta/v1 Status), as far as anything depends on it. */
 export interface ApiStatus {
@@ -45,8 +46,10 @@ export class ApiStatusError extends KaiError {
   }
 }
 
-/** Reads a meta/v1 Status; anything else gives the HTTP code and the first bytes of the text. */
+/** Reads a meta/v1 Status, in JSON or protobuf; anything else gives the HTTP code and the first bytes of the text. */
 export function parseApiStatus(code: number, headers: ApiHeaders, body: Uint8Array): ApiStatus {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (isProtobufBody(bytes)) return protobufStatus(code, headers, bytes);
   const text = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, 64 << 10)).toString('utf8');
   const status = parseJson(text);
   const detailsMs = numberOf(recordOf(status.details).retryAfterSeconds) * 1000;
@@ -56,6 +59,17 @@ export function parseApiStatus(code: number, headers: ApiHeaders, body: Uint8Arr
     message: textOf(status.message) || text.slice(0, 200).trim(),
     retryAfterMs: Math.max(retryAfterHeaderMs(headers['retry-after']), detailsMs),
   };
+}
+
+/** Those that ask for protobuf are refused in it as well. */
+function protobufStatus(code: number, headers: ApiHeaders, body: Buffer): ApiStatus {
+  const headerMs = retryAfterHeaderMs(headers['retry-after']);
+  try {
+    const { reason, message, retryAfterMs } = readStatusBody(body);
+    return { code, reason, message, retryAfterMs: Math.max(headerMs, retryAfterMs) };
+  } catch {
+    return { code, reason: '', message: `${body.length} bytes of protobuf that cannot be read`, retryAfterMs: headerMs };
+  }
 }
 
 export type ApiHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;

@@ -53,6 +53,11 @@ export interface KubeConnection {
   stream(request: ApiRequest): Promise<ApiStream>;
   /** Address of the server, and the namespace of the context ('' unknown). */
   describe(): Promise<{ readonly server: string; readonly namespace: string }>;
+  /**
+   * Does the server not answer, or has it begun to again only a short time ago? One that has just started refuses (403) what its
+   * roles allow, until it has read them.
+   */
+  isSettling(): boolean;
   /** Cuts all connections. Requests under way end with NoAnswerError. */
   close(): Promise<void>;
 }
@@ -60,17 +65,22 @@ export interface KubeConnection {
 export interface ConnectionOptions {
   readonly source: CredentialSource;
   readonly clock?: Clock;
-  /** Product name in the User-Agent header. */
+  /** Product name in the User-Agent header, default `FIELD_MANAGER`. */
   readonly userAgent?: string;
   /** Makes the dispatcher of a lane; default: undici's, HTTP/2 by ALPN. */
   readonly createDispatcher?: (transport: TransportOptions) => Dispatcher;
 }
+
+/** By this name the API server notes in `metadata.managedFields` which fields this program has written. */
+export const FIELD_MANAGER = 'kai-scheduler-ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A connection that does not answer a ping by the next one is dead: noticed after 15 to 30 s, also by quiet watches. */
 const PING_INTERVAL_MS = 15_000;
 const MAX_STREAMS = 250;
+/** An API server has read its roles long before. */
+const SETTLING_MS = 15_000;
 
 /** A connection costs nothing until its first request. */
 export function connect(options: ConnectionOptions): KubeConnection {
@@ -91,12 +101,16 @@ class Connection implements KubeConnection {
   readonly #credentials: Credentials;
   readonly #userAgent: string;
   readonly #createDispatcher: (transport: TransportOptions) => Dispatcher;
+  readonly #clock: Clock;
+  /** When the server answered again after it had not; Infinity while it does not. */
+  #answersSinceMs = Number.NEGATIVE_INFINITY;
   readonly #dispatchers = new Map<Lane, { readonly key: string; readonly dispatcher: Dispatcher }>();
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
-    this.#credentials = new Credentials(options.source, options.clock ?? SYSTEM_CLOCK);
-    this.#userAgent = options.userAgent ?? 'kai-scheduler-ts';
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#credentials = new Credentials(options.source, this.#clock);
+    this.#userAgent = options.userAgent ?? FIELD_MANAGER;
     this.#createDispatcher = options.createDispatcher ?? createDispatcher;
   }
 
@@ -113,6 +127,10 @@ class Connection implements KubeConnection {
   async describe(): Promise<{ readonly server: string; readonly namespace: string }> {
     const { server, namespace } = await this.#credentials.access();
     return { server, namespace };
+  }
+
+  isSettling(): boolean {
+    return this.#clock.monotonicMs() - this.#answersSinceMs < SETTLING_MS;
   }
 
   async close(): Promise<void> {
@@ -136,7 +154,10 @@ class Connection implements KubeConnection {
 
   async #send(request: ApiRequest, access: Access, timeoutMs: number): Promise<ApiStream> {
     const what = `${request.method} ${access.server}${request.path}`;
-    const cancel = new Cancellation(what, request.signal, timeoutMs);
+    const lost = (): void => {
+      this.#answersSinceMs = Number.POSITIVE_INFINITY;
+    };
+    const cancel = new Cancellation(what, request.signal, timeoutMs, lost);
     const { body, contentType } = encodeBody(request);
     const headers: Record<string, string> = {
       ...access.headers,
@@ -154,6 +175,7 @@ class Connection implements KubeConnection {
         headersTimeout: 0,
         bodyTimeout: 0,
       });
+      if (this.#answersSinceMs === Number.POSITIVE_INFINITY && response.statusCode < 500) this.#answersSinceMs = this.#clock.monotonicMs();
       return {
         status: response.statusCode,
         headers: response.headers,
@@ -206,10 +228,12 @@ class Cancellation {
   readonly #timeoutMs: number;
   readonly #outer: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #onLost: () => void;
   #reason: 'none' | 'timeout' | 'cancelled' = 'none';
 
-  constructor(what: string, outer: AbortSignal | undefined, timeoutMs: number) {
+  constructor(what: string, outer: AbortSignal | undefined, timeoutMs: number, onLost: () => void) {
     this.#what = what;
+    this.#onLost = onLost;
     this.#timeoutMs = timeoutMs;
     this.#outer = outer;
     if (outer?.aborted) this.cancel();
@@ -232,6 +256,7 @@ class Cancellation {
   explain(error: unknown): NoAnswerError {
     this.release();
     if (error instanceof NoAnswerError) return error;
+    if (this.#reason !== 'cancelled') this.#onLost();
     if (this.#reason === 'timeout') return new NoAnswerError('API_TIMEOUT', `${this.#what}: no answer within ${this.#timeoutMs} ms`, true);
     if (this.#reason === 'cancelled') return new NoAnswerError('API_ABORTED', `${this.#what}: given up`, true);
     return new NoAnswerError('API_UNREACHABLE', `${this.#what}: ${causeText(error)}`, !isBeforeSending(error), { cause: error });

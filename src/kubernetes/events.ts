@@ -21,10 +21,15 @@ export interface EventToRecord {
   readonly reason: string;
   readonly message: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** What happened, told only now: it may use all the room that waits. Others tell a state, which a later cycle tells again. */
+  readonly isOnce?: boolean;
 }
 
 /** written: a new event; repeated: the count of one is written again; same: known already; limited: the object has had too many. */
 export type EventFate = 'written' | 'repeated' | 'same' | 'limited' | 'overflow';
+
+/** Why an event never reached the API server: limited and overflow as above; refused: by the server, or no answer came; closed: the process ends. */
+export type EventLoss = 'limited' | 'overflow' | 'refused' | 'closed';
 
 export interface EventRecorderOptions {
   readonly queue: Pick<WriteQueue, 'submit'>;
@@ -39,8 +44,10 @@ export interface EventRecorderOptions {
   readonly burstPerObject?: number;
   /** Objects remembered, default 100,000. */
   readonly maxObjects?: number;
-  /** Events waiting to be sent, default 2,000: more are dropped, they are worth less than what they would hold up. */
+  /** Events waiting to be sent, default 100,000 (about 1 kB each); those that tell a state may fill half of it. More are dropped. */
   readonly maxWaiting?: number;
+  /** An event that nobody will see; `detail`: what the server said, '' = nothing. Must not throw. */
+  readonly onLost?: (loss: EventLoss, event: EventToRecord, detail: string) => void;
 }
 
 interface Told {
@@ -89,8 +96,8 @@ export class EventRecorder {
       told.count++;
       return 'same';
     }
-    if (this.#waiting >= (this.#options.maxWaiting ?? 2000)) return 'overflow';
-    if (!subject.bucket.tryTake(nowMs)) return 'limited';
+    if (this.#waiting >= this.#maxWaiting(event)) return this.#lose('overflow', event);
+    if (!subject.bucket.tryTake(nowMs)) return this.#lose('limited', event);
     subject.latest.set(event.reason, id);
     if (told === undefined) {
       void this.#create(event, subject, id, nowMs);
@@ -105,6 +112,16 @@ export class EventRecorder {
   /** The object is gone: a new one of the same name has another UID anyway, this only frees memory. */
   forget(uid: string): void {
     this.#subjects.delete(uid);
+  }
+
+  #maxWaiting({ isOnce }: EventToRecord): number {
+    const all = this.#options.maxWaiting ?? 100_000;
+    return isOnce ? all : Math.floor(all / 2);
+  }
+
+  #lose<L extends EventLoss>(loss: L, event: EventToRecord, detail = ''): L {
+    this.#options.onLost?.(loss, event, detail);
+    return loss;
   }
 
   #subjectOf({ uid }: EventObject, nowMs: number): Subject {
@@ -145,6 +162,8 @@ export class EventRecorder {
     told.isStored = result.kind === 'done';
     // Not told after all: the next occasion tries again.
     if (!told.isStored && subject.told.get(id) === told) subject.told.delete(id);
+    if (result.kind === 'failed') this.#lose('refused', event, result.message);
+    else if (!told.isStored) this.#lose('closed', event);
   }
 
   async #repeat(event: EventToRecord, subject: Subject, id: string, told: Told): Promise<void> {

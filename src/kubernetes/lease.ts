@@ -19,6 +19,8 @@ export interface LeaseOptions {
   readonly clock?: Clock;
   /** A failure that is tried again. */
   readonly onTrouble?: (error: KaiError) => void;
+  /** The server answered a try, whoever holds the lease. */
+  readonly onAnswer?: () => void;
   /** Who holds the lease, as far as is known; '' nobody. */
   readonly onHolder?: (identity: string) => void;
 }
@@ -79,6 +81,13 @@ export class LeaderElector {
     return this.#isHolder && this.#clock.monotonicMs() - this.#renewedMs < this.#renewDeadlineMs;
   }
 
+  /** Who holds the lease by what was last read, '' = nobody, or nobody that has renewed it in time. */
+  holder(): string {
+    const record = this.#record;
+    if (record === null || (!this.#isHolder && this.#isExpired(record))) return '';
+    return record.holder;
+  }
+
   /** Waits until the lease is held (true) or `signal` is aborted (false), then renews it in the background. Throws UnauthorizedError. */
   async acquire(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
@@ -114,6 +123,7 @@ export class LeaderElector {
     const startedMs = this.#clock.monotonicMs();
     try {
       const isOurs = await this.#takeOrRenew();
+      this.#options.onAnswer?.();
       this.#isHolder = isOurs;
       if (isOurs) this.#renewedMs = startedMs;
       return isOurs;

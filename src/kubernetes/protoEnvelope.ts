@@ -74,11 +74,24 @@ export function readWatchEnvelope(frame: Buffer): WatchEnvelope {
   return { type, start, end, status: type === 'ERROR' ? readStatus(frame, start, end) : null };
 }
 
+/** Does it begin as protobuf of the API server does: "k8s" and a zero byte? */
+export function isProtobufBody(bytes: Buffer): boolean {
+  return hasMagic(bytes, 0, bytes.length);
+}
+
+/** The body of a refused request. Throws KaiError BAD_ANSWER or RangeError. */
+export function readStatusBody(body: Buffer): ApiStatus {
+  const { start, end } = readUnknown(body, 0, body.length);
+  return readStatus(body, start, end);
+}
+
+function hasMagic(bytes: Buffer, from: number, to: number): boolean {
+  return to - from > 4 && bytes.readUInt32BE(from) === 0x6b387300;
+}
+
 /** Where the object lies in "k8s\0" + Unknown. */
 function readUnknown(bytes: Buffer, from: number, to: number): { readonly start: number; readonly end: number } {
-  // "k8s" and a zero byte.
-  const hasMagic = to - from > 4 && bytes.readUInt32BE(from) === 0x6b387300;
-  if (!hasMagic) throw new KaiError('BAD_ANSWER', 'protobuf without the "k8s" prefix');
+  if (!hasMagic(bytes, from, to)) throw new KaiError('BAD_ANSWER', 'protobuf without the "k8s" prefix');
   const wire = new protobuf.BufferReader(bytes);
   wire.pos = from + 4;
   let start = -1;

@@ -31,8 +31,12 @@ export const WRITE_POLICIES = Object.freeze({
   event: { answers: { 404: 'failed', 409: 'done', 410: 'failed' }, maxAttempts: 3, timeoutMs: 10_000 },
 } satisfies Record<string, WritePolicy>);
 
-/** Success is done; overload (429), time-outs and server errors are tried again; any other refusal is final. */
-export function judge(policy: WritePolicy, { code }: Pick<ApiStatus, 'code'>): Verdict {
+/**
+ * Success is done; overload (429), time-outs and server errors are tried again; any other refusal is final. But one for lack of
+ * permission (403) is not while the server is `isSettling`: it may not have read its roles yet.
+ */
+export function judge(policy: WritePolicy, { code }: Pick<ApiStatus, 'code'>, isSettling = false): Verdict {
+  if (code === 403 && isSettling) return 'retry';
   const special = policy.answers[code];
   if (special !== undefined) return special;
   if (code >= 200 && code < 300) return 'done';

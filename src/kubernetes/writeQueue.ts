@@ -45,7 +45,7 @@ export interface FinishedAttempt {
 }
 
 export interface WriteQueueOptions {
-  readonly connection: Pick<KubeConnection, 'request'>;
+  readonly connection: Pick<KubeConnection, 'request'> & Partial<Pick<KubeConnection, 'isSettling'>>;
   readonly clock?: Clock;
   /** Requests under way at once, default 64. Status and events together get half of it, events a quarter. */
   readonly concurrency?: number;
@@ -66,6 +66,8 @@ export interface WriteQueueStats {
 }
 
 const BACKOFF = { firstMs: 200, maxMs: 30_000 };
+/** Between tries that a settling server refuses; their number is bounded by the time for which it settles. */
+const SETTLING_BACKOFF = { firstMs: 200, maxMs: 1000 };
 const PRIORITIES = [WritePriority.binding, WritePriority.eviction, WritePriority.status, WritePriority.event] as const;
 /** Share of the concurrency that a priority and those below it may use together. */
 const SHARES = [1, 1, 0.5, 0.25] as const;
@@ -75,6 +77,8 @@ interface Entry {
   resolve: (result: WriteResult) => void;
   state: 'waiting' | 'delayed' | 'underWay' | 'over';
   attempts: number;
+  /** Of the attempts, those that do not count against the policy's number. */
+  freeAttempts: number;
   mayHaveArrived: boolean;
   readySinceMs: number;
   /** The write of the same key that came while this one was under way. */
@@ -113,6 +117,7 @@ export class WriteQueue {
       resolve,
       state: 'over',
       attempts: 0,
+      freeAttempts: 0,
       mayHaveArrived: false,
       readySinceMs: this.#clock.monotonicMs(),
       successor: null,
@@ -175,6 +180,7 @@ export class WriteQueue {
       known.write = entry.write;
       known.resolve = entry.resolve;
       known.attempts = 0;
+      known.freeAttempts = 0;
       known.mayHaveArrived = false;
       return;
     }
@@ -265,7 +271,8 @@ export class WriteQueue {
         signal: this.#abort.signal,
       });
       const status = parseSuccess(response) ?? parseApiStatus(response.status, response.headers, response.body);
-      return { verdict: judge(policy, status), status, body: response.body, message: status.message, mayHaveArrived: false };
+      const isSettling = this.#options.connection.isSettling?.() ?? false;
+      return { verdict: judge(policy, status, isSettling), status, body: response.body, message: status.message, mayHaveArrived: false };
     } catch (error) {
       if (error instanceof UnauthorizedError) this.#options.onUnauthorized?.(error);
       const message = error instanceof Error ? error.message : String(error);
@@ -279,7 +286,10 @@ export class WriteQueue {
     const { verdict, status, body, message } = outcome;
     const { attempts, successor } = entry;
     entry.mayHaveArrived ||= outcome.mayHaveArrived;
-    const delayMs = verdict === 'retry' ? backoffMs(attempts, BACKOFF, this.#clock.random(), status?.retryAfterMs) : 0;
+    const isEarly = verdict === 'retry' && status?.code === 403;
+    if (isEarly) entry.freeAttempts++;
+    const backoff = isEarly ? SETTLING_BACKOFF : BACKOFF;
+    const delayMs = verdict === 'retry' ? backoffMs(attempts, backoff, this.#clock.random(), status?.retryAfterMs) : 0;
     // An overloaded server wants to hear less of everybody, not only of this write.
     if (status?.code === 429) this.#pause(entry.write.priority, delayMs);
     if (successor !== null) {
@@ -289,7 +299,7 @@ export class WriteQueue {
       this.#waiting[successor.write.priority]!++;
       this.#delay(successor, delayMs);
     } else if (verdict === 'done') this.#end(entry, done(status, body, attempts));
-    else if (verdict === 'retry' && attempts < entry.write.policy.maxAttempts) {
+    else if (verdict === 'retry' && attempts - entry.freeAttempts < entry.write.policy.maxAttempts) {
       this.#waiting[entry.write.priority]!++;
       this.#delay(entry, delayMs);
     } else this.#end(entry, { kind: 'failed', status, message, attempts, mayHaveArrived: entry.mayHaveArrived });

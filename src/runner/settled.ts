@@ -27,7 +27,7 @@ export class Settled {
       return null;
     }
     const { view, result } = kept;
-    const report = { ...result.report, phaseMs: {}, counts: NO_WORK, search: emptySearchCounts() };
+    const report = { ...result.report, phaseMs: {}, counts: NO_WORK, search: emptySearchCounts(), searchByAction: {} };
     return { view, result: { ...result, report, cycleMs: 0, restarts: 0, searchHandovers: 0, sharedSearches: 0 } };
   }
 

@@ -15,9 +15,9 @@ import {
   overlaidGroup,
   overlaidPod,
   type PodOverlay,
-  withoutGroup,
 } from './overlays.ts';
 import { matters } from './relevance.ts';
+import type { UsageByQueue } from './usage/prometheus.ts';
 
 /** A bound pod that the watch does not show bound by then counts as waiting again. */
 const CONFIRM_MS = 60_000;
@@ -25,6 +25,7 @@ const CONFIRM_MS = 60_000;
 const CLAIM_LAG_MS = 10_000;
 /** What was written on a group is overlaid at most so long. */
 const GROUP_OVERLAY_MS = 30_000;
+const NO_SHARES = Object.freeze({ cpu: 0, memory: 0, gpu: 0 });
 
 export interface ClusterStateOptions {
   readonly writer: SnapshotWriter;
@@ -45,6 +46,7 @@ export class ClusterState {
   readonly #groups = new Map<string, GroupOverlay>();
   /** Groups whose waiting pods are not to be placed. */
   #hidden: ReadonlySet<string> = new Set();
+  #usage: UsageByQueue = new Map();
   /** Nodes that changed, or got pods that no decision of ours put there, since the last seal. */
   readonly #touched = new Set<string>();
 
@@ -110,15 +112,22 @@ export class ClusterState {
 
   /** Groups of this scheduler with pods that wait for a node, sorted. */
   waitingGroups(): string[] {
-    const groups = new Set<string>();
-    for (const object of this.observed.values('pods')) {
-      const pod = object as Pod;
-      const isWaiting =
-        !pod.spec.nodeName && !isDeleting(pod) && !isFinished(pod) && pod.spec.schedulerName === this.#options.schedulerName;
-      if (isWaiting) groups.add(groupKeyOf(pod));
-    }
+    const groups = new Set([...this.#waitingPods()].map(groupKeyOf));
     groups.delete('');
     return [...groups].sort();
+  }
+
+  /** Pods of this scheduler that wait and have a nomination, whoever wrote it. */
+  nominatedPods(): Pod[] {
+    return [...this.#waitingPods()].filter(({ status }) => status?.nominatedNodeName);
+  }
+
+  *#waitingPods(): Generator<Pod> {
+    for (const object of this.observed.values('pods')) {
+      const pod = object as Pod;
+      if (pod.spec.schedulerName !== this.#options.schedulerName || pod.spec.nodeName) continue;
+      if (!isDeleting(pod) && !isFinished(pod)) yield pod;
+    }
   }
 
   /** From now on the waiting pods of these groups, and of no others, are not to be placed. */
@@ -212,6 +221,19 @@ export class ClusterState {
     this.#tidy(key, overlay);
     this.#refresh(key);
     this.#options.onRelevant();
+  }
+
+  /** The historical use of all queues; those that are not named have none. */
+  setUsage(usage: UsageByQueue): void {
+    let isNew = false;
+    for (const name of new Set([...this.#usage.keys(), ...usage.keys()])) {
+      const before = this.#usage.get(name) ?? NO_SHARES;
+      const { cpu, memory, gpu } = usage.get(name) ?? NO_SHARES;
+      isNew ||= before.cpu !== cpu || before.memory !== memory || before.gpu !== gpu;
+      this.#options.writer.setUsage(name, cpu, memory, gpu);
+    }
+    this.#usage = usage;
+    if (isNew) this.#options.onRelevant();
   }
 
   /** Something was sent to the API server about a group. */
@@ -369,8 +391,8 @@ export class ClusterState {
   }
 
   #effective(key: string, pod: Pod): Pod {
-    // Whatever group they name, pods of other schedulers only take room: they are neither placed nor evicted.
-    if (pod.spec.schedulerName !== this.#options.schedulerName) return withoutGroup(pod);
+    // Pods of other schedulers only take room.
+    if (pod.spec.schedulerName !== this.#options.schedulerName) return pod;
     const overlay = this.#pods.get(key);
     const seen = overlay === undefined ? pod : overlaidPod(pod, overlay, new Date(this.#options.clock.nowMs()).toISOString());
     return this.#hidden.size > 0 && this.#hidden.has(groupKeyOf(pod)) ? gatedPod(seen) : seen;

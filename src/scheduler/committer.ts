@@ -163,7 +163,7 @@ export class Committer {
   #tellSuccess(pod: Pod, decision: Decision, hadFailed: boolean): void {
     const { events, writes, clock, nodePool, nodePoolLabelKey } = this.#options;
     const message = `Successfully assigned pod ${decision.pod} to node ${decision.node} at node-pool ${nodePool || 'default'}`;
-    events.record({ object: podObject(pod), type: 'Normal', reason: 'Scheduled', message });
+    events.record({ object: podObject(pod), type: 'Normal', reason: 'Scheduled', message, isOnce: true });
     if (nodePool !== '' && nodePoolLabelKey !== '' && pod.metadata.labels?.[nodePoolLabelKey] !== nodePool) {
       void writes.submit(podLabelPatch(pod, { [nodePoolLabelKey]: nodePool }));
     }
@@ -257,6 +257,7 @@ export class Committer {
       reason: 'Evict',
       message: details?.message ?? '',
       annotations,
+      isOnce: true,
     });
   }
 }

@@ -4,6 +4,7 @@ import { load } from 'js-yaml';
 import type { SchedulerConfig, SchedulerParams } from '../base/config.ts';
 import { KaiError } from '../base/errors.ts';
 import { loadConfig } from '../config/loadConfig.ts';
+import { readUsageDb, type UsageSettings } from '../config/usageDb.ts';
 import type { Clock } from '../kubernetes/clock.ts';
 
 /** ConfigMaps are swapped by symbolic links, which file watchers miss: the file is looked at instead. */
@@ -15,6 +16,8 @@ export interface Configuration {
   readonly config: SchedulerConfig;
   /** Key `workers` of the file, or the flag. */
   readonly workers: Workers;
+  /** null = no usage is read. */
+  readonly usage: UsageSettings | null;
 }
 
 export interface ConfigSourceOptions {
@@ -90,7 +93,7 @@ export class ConfigSource {
     const { flags, workers, onWarning } = this.#options;
     const { config, warnings } = loadConfig({ file: text, flags });
     for (const warning of warnings) onWarning(warning);
-    return { config, workers: workers ?? workersOf(text) };
+    return { config, workers: workers ?? workersOf(text), usage: readUsageDb(config.usageDBConfig, process.env) };
   }
 
   async #readStamp(): Promise<string> {

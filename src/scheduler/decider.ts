@@ -7,7 +7,7 @@ import { Binder, type BinderSettings } from '../binder/binder.ts';
 import { BindRequests } from '../binder/bindRequests.ts';
 import type { Clock } from '../kubernetes/clock.ts';
 import type { KubeConnection } from '../kubernetes/connection.ts';
-import { EventRecorder } from '../kubernetes/events.ts';
+import { type EventLoss, EventRecorder, type EventToRecord } from '../kubernetes/events.ts';
 import { WriteQueue } from '../kubernetes/writeQueue.ts';
 import { type CycleRunner, createCycleRunner } from '../runner/cycleRunner.ts';
 import type { ClusterMetrics } from '../web/clusterMetrics.ts';
@@ -17,6 +17,7 @@ import type { Configuration, Workers } from './configSource.ts';
 import type { Logger } from './logging.ts';
 import { DEFAULT_PAUSE_MS, type LoopObserver, SchedulingLoop } from './loop.ts';
 import { Nominations } from './nominations.ts';
+import { groupKeyOf } from './observedStore.ts';
 import { Quarantine } from './quarantine.ts';
 import { Reporter } from './reporter.ts';
 
@@ -71,7 +72,13 @@ export class Decider {
         if (attempt.status > 0) options.onAnswer();
       },
     });
-    const events = new EventRecorder({ queue: this.#writes, component: params.schedulerName, instance: hostname(), clock });
+    const events = new EventRecorder({
+      queue: this.#writes,
+      component: params.schedulerName,
+      instance: hostname(),
+      clock,
+      onLost: eventLosses(options),
+    });
     const onTrouble = (message: string): void => log.warn(`binder: ${message}`);
     this.#binder = new Binder({
       connection,
@@ -88,7 +95,13 @@ export class Decider {
     const requests = new BindRequests({ connection, writes: this.#writes, clock, nodePoolLabelKey, onTrouble });
     const common = { state, writes: this.#writes, events, clock, nodePoolLabelKey };
     const isPlaceKept = (): boolean => configuration().config.safeEviction?.requireCommittedPlace === true;
-    const nominations = new Nominations({ state, writes: this.#writes, isPlaceKept });
+    const nominations = new Nominations({
+      state,
+      writes: this.#writes,
+      connection,
+      isPlaceKept,
+      isOwn: (pod) => isInShard(state.group(groupKeyOf(pod)), nodePoolLabelKey, nodePool),
+    });
     this.#committer = new Committer({
       ...common,
       binder: options.isBinderSeparate ? requests : this.#binder,
@@ -194,6 +207,18 @@ function commitObserver({ log, metrics, clock, state, configuration }: DeciderOp
     },
     evictionFailed: (_pod, { pod: key, action }, message) => log.warn({ action, pod: key, reason: message }, 'eviction failed'),
     broken: ({ kind, pod: key }, error) => log.error({ kind, pod: key, err: errorText(error) }, 'carrying out a decision failed'),
+  };
+}
+
+/** All are counted; the log has the first of each kind. */
+function eventLosses({ log, metrics }: DeciderOptions): (loss: EventLoss, event: EventToRecord, detail: string) => void {
+  const logged = new Set<EventLoss>();
+  return (loss, { object, reason }, detail) => {
+    metrics.eventLost(loss);
+    if (logged.has(loss)) return;
+    logged.add(loss);
+    const what = { loss, object: `${object.kind} ${object.namespace}/${object.name}`, reason, detail };
+    log.warn(what, 'a Kubernetes event is dropped; further ones for the same cause are only counted (events_dropped_total)');
   };
 }
 

@@ -15,7 +15,8 @@ export interface HealthState {
   /** Undefined until the process decides. */
   readonly loop: LoopStatus | undefined;
   readonly isSynced: boolean;
-  readonly isLeader: boolean;
+  /** Of the lease; without leader election this process leads. */
+  readonly rank: 'leader' | 'standby' | 'nobody leads';
   readonly isStopping: boolean;
 }
 
@@ -45,10 +46,11 @@ export class Health {
   };
 
   readonly ready = async (): Promise<string | undefined> => {
-    const { loop, isSynced, isLeader, isStopping } = this.#state();
+    const { loop, isSynced, rank, isStopping } = this.#state();
     if (isStopping) return 'stopping';
     if (!isSynced) return 'the watched objects are not complete yet';
-    if (isLeader && (loop === undefined || Number.isNaN(loop.lastSuccessMs))) return 'no scheduling cycle has finished yet';
+    if (rank === 'nobody leads') return 'nobody holds the lease yet';
+    if (rank === 'leader' && (loop === undefined || Number.isNaN(loop.lastSuccessMs))) return 'no scheduling cycle has finished yet';
     if (loop !== undefined && loop.failures > 0) return `the last ${loop.failures} scheduling cycle(s) failed`;
     return this.#askIfSilent();
   };

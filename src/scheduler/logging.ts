@@ -32,6 +32,36 @@ export function createLog({ verbosity, isJson, flushMs }: LogOptions): Log {
   return { logger, flush: () => destination.flushSync() };
 }
 
+/** So many different reasons are told before the trouble is over. */
+const MAX_REASONS = 20;
+
+/** A trouble that comes again and again: each reason is told once, and then that it is over. */
+export class TroubleLog {
+  readonly #log: Pick<Logger, 'info' | 'warn'>;
+  readonly #what: string;
+  readonly #told = new Set<string>();
+
+  /** `what`: "lease". */
+  constructor(log: Pick<Logger, 'info' | 'warn'>, what: string) {
+    this.#log = log;
+    this.#what = what;
+  }
+
+  tell(message: string): void {
+    // Times and ports in a text make no new reason.
+    const reason = message.replace(/\d+/g, '#');
+    if (this.#told.has(reason) || this.#told.size >= MAX_REASONS) return;
+    this.#told.add(reason);
+    this.#log.warn(`${this.#what}: ${message}`);
+  }
+
+  over(): void {
+    if (this.#told.size === 0) return;
+    this.#told.clear();
+    this.#log.info(`${this.#what}: well again`);
+  }
+}
+
 function isoTime(): string {
   return `,"ts":"${new Date().toISOString()}"`;
 }

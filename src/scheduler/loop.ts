@@ -61,6 +61,8 @@ export class SchedulingLoop {
   /** The last snapshot may still be read by debug endpoints; the one before is free. */
   #views: SnapshotView[] = [];
   readonly #settled = new Settled();
+  /** Snapshots that somebody reads, with the number of readers. */
+  readonly #lent = new Map<SnapshotView, number>();
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -69,6 +71,20 @@ export class SchedulingLoop {
   /** Snapshot of the last cycle. */
   get view(): SnapshotView | undefined {
     return this.#views.at(-1);
+  }
+
+  /** Works on the snapshot of the last cycle, which is kept as it is so long; undefined before the first cycle. */
+  async withView<T>(work: (view: SnapshotView) => Promise<T>): Promise<T | undefined> {
+    const { view } = this;
+    if (view === undefined) return undefined;
+    this.#lent.set(view, (this.#lent.get(view) ?? 0) + 1);
+    try {
+      return await work(view);
+    } finally {
+      const readers = this.#lent.get(view)! - 1;
+      if (readers > 0) this.#lent.set(view, readers);
+      else this.#lent.delete(view);
+    }
   }
 
   status(): LoopStatus {
@@ -138,7 +154,8 @@ export class SchedulingLoop {
   }
 
   #seal(): SnapshotView {
-    const view = this.#options.state.seal(this.#views.length > 1 ? this.#views.shift() : undefined);
+    const oldest = this.#views.length > 1 ? this.#views.shift() : undefined;
+    const view = this.#options.state.seal(oldest === undefined || this.#lent.has(oldest) ? undefined : oldest);
     this.#views.push(view);
     return view;
   }

@@ -51,11 +51,6 @@ export function gatedPod(pod: Pod): Pod {
   return { ...pod, spec: { ...pod.spec, schedulingGates: [...(pod.spec.schedulingGates ?? []), ...HELD_GATE] } };
 }
 
-export function withoutGroup(pod: Pod): Pod {
-  const { 'pod-group-name': group, ...annotations } = pod.metadata.annotations ?? {};
-  return group === undefined ? pod : { ...pod, metadata: { ...pod.metadata, annotations } };
-}
-
 /** Its name is none that an object of the API server can have. */
 export function assumedRequest(pod: Pod, decision: Decision): BindRequest {
   const { name, namespace, uid = '' } = pod.metadata;

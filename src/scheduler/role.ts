@@ -13,6 +13,7 @@ import type { CredentialSource } from '../kubernetes/credentials.ts';
 import type { Discovery } from '../kubernetes/discovery.ts';
 import { LeaderElector } from '../kubernetes/lease.ts';
 import { createWatchSet, type WatchSet } from '../kubernetes/watchSet.ts';
+import { jobOrderInThread } from '../runner/jobOrder.ts';
 import { writeSnapshotZip } from '../snapshot/export/snapshotZip.ts';
 import { createSnapshotWriter } from '../snapshot/writer.ts';
 import { type ClusterMetrics, createClusterMetrics, type ScrapedFigures } from '../web/clusterMetrics.ts';
@@ -21,10 +22,11 @@ import { gainAccess } from './access.ts';
 import { ClusterState } from './clusterState.ts';
 import { ConfigSource, type Workers } from './configSource.ts';
 import { Decider, isInShard } from './decider.ts';
-import { Health } from './health.ts';
-import { jobOrderOf } from './jobOrder.ts';
+import { Health, type HealthState } from './health.ts';
 import { watchLatencies } from './latencies.ts';
-import type { Logger } from './logging.ts';
+import { type Logger, TroubleLog } from './logging.ts';
+import type { UsageByQueue } from './usage/prometheus.ts';
+import { UsageFeed } from './usage/usageFeed.ts';
 
 /** A job whose bind fails steps back, so that it does not hold its GPUs: 1 s, 2 s, 4 s, … */
 const BIND_BACKOFF = { firstMs: 1_000, maxMs: 300_000 };
@@ -82,6 +84,8 @@ class SchedulerRole {
   readonly #connection: KubeConnection;
   readonly #metrics: ClusterMetrics;
   readonly #health: Health;
+  readonly #usage: UsageFeed;
+  #latestUsage: UsageByQueue = new Map();
   readonly #watching = new AbortController();
   readonly #fatal = Promise.withResolvers<never>();
   readonly #servers: RunningServer[] = [];
@@ -91,6 +95,7 @@ class SchedulerRole {
   #decider: Decider | null = null;
   #elector: LeaderElector | null = null;
   #isStopping = false;
+  #ordering: Promise<object | undefined> | undefined;
 
   constructor(options: RoleOptions) {
     const { log, clock = SYSTEM_CLOCK } = options;
@@ -103,8 +108,9 @@ class SchedulerRole {
       flags: options.flags,
       workers: options.workers,
       clock,
-      onChange: () => {
+      onChange: ({ usage }) => {
         log.info('the configuration has changed and is in use');
+        this.#usage.configure(usage);
         this.#decider?.loop.wake();
       },
       onRefused: (error) => log.error(`the changed configuration is refused, the previous one stays in use: ${error.message}`),
@@ -114,12 +120,22 @@ class SchedulerRole {
     const displayNameOf = (queue: string): string =>
       (this.#state?.observed.get('queues', queue) as Queue | undefined)?.spec?.displayName ?? '';
     this.#metrics = createClusterMetrics(options.metricsPrefix, displayNameOf, () => this.#figures());
+    this.#usage = new UsageFeed({
+      clock,
+      log,
+      apply: (usage) => {
+        this.#latestUsage = usage;
+        this.#state?.setUsage(usage);
+      },
+      onFetched: (tookMs) => this.#metrics.usageFetched(tookMs),
+      onFailed: () => this.#metrics.usageFailed(),
+    });
     this.#health = new Health(
       clock,
       () => ({
         loop: this.#decider?.loop.status(),
         isSynced: this.#watches?.isSynced() ?? false,
-        isLeader: this.#decider !== null,
+        rank: this.#rank(),
         isStopping: this.#isStopping,
       }),
       () => this.#connection,
@@ -128,10 +144,9 @@ class SchedulerRole {
 
   async run(): Promise<void> {
     const { log, signal } = this.#options;
-    const { config } = await this.#configSource.load();
-    if (config.usageDBConfig !== null)
-      log.warn('configuration: usageDBConfig is given, but no usage is read: fair shares do not look back');
+    const { usage } = await this.#configSource.load();
     await this.#serve();
+    this.#usage.configure(usage);
     void this.#configSource.watch(this.#watching.signal).catch(this.#fatal.reject);
     const discovery = await this.#orFatal(this.#gainAccess());
     if (discovery === undefined) return;
@@ -139,6 +154,7 @@ class SchedulerRole {
     await this.#orFatal(this.#orAborted(this.#watches!.synced));
     if (signal.aborted) return;
     log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
+    await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
     this.#startDeciding(discovery);
     await this.#orFatal(this.#orAborted(new Promise(() => undefined)));
@@ -150,6 +166,7 @@ class SchedulerRole {
     const startedMs = this.#clock.monotonicMs();
     await this.#decider?.stop();
     this.#watching.abort();
+    this.#usage.stop();
     await this.#elector?.release();
     await Promise.all(this.#servers.map((server) => server.close()));
     await this.#connection.close();
@@ -198,6 +215,7 @@ class SchedulerRole {
       onExpired: (pod, node) => log.warn({ pod, node }, 'the pod was bound, but the watch never showed it; it counts as waiting again'),
     });
     watchLatencies(state.observed, params.schedulerName, this.#clock, (seenMs) => this.#metrics.confirmed(seenMs));
+    state.setUsage(this.#latestUsage);
     this.#state = state;
     this.#discovery = discovery;
     this.#watches = createWatchSet({
@@ -234,13 +252,15 @@ class SchedulerRole {
     const { schedulerName, nodePoolLabelValue } = this.#configSource.current.config.params;
     const name = nodePoolLabelValue === '' ? schedulerName : `${schedulerName}-${nodePoolLabelValue}`;
     const identity = `${hostname()}_${randomUUID()}`;
+    const trouble = new TroubleLog(log, 'lease');
     const elector = new LeaderElector({
       connection: this.#connection,
       clock: this.#clock,
       namespace,
       name,
       identity,
-      onTrouble: (error) => log.warn(`lease: ${error.message}`),
+      onTrouble: (error) => trouble.tell(error.message),
+      onAnswer: () => trouble.over(),
       onHolder: (holder) => log.info({ holder }, holder === identity ? 'leading' : 'lease holder'),
     });
     this.#elector = elector;
@@ -248,6 +268,11 @@ class SchedulerRole {
     if (!(await elector.acquire(signal))) return false;
     void elector.lost.then(this.#fatal.reject);
     return true;
+  }
+
+  #rank(): HealthState['rank'] {
+    if (!this.#options.isLeaderElected || this.#decider !== null) return 'leader';
+    return (this.#elector?.holder() ?? '') === '' ? 'nobody leads' : 'standby';
   }
 
   #startDeciding(discovery: Discovery): void {
@@ -313,11 +338,16 @@ class SchedulerRole {
     return (stream) => writeSnapshotZip({ objects, config, discovery: served, isDraServed, isNodeTopologyServed, now }, stream);
   }
 
-  #jobOrder(): object | 'off' | undefined {
+  /** Requests that come while one is answered get the same answer. */
+  async #jobOrder(): Promise<object | 'off' | undefined> {
     const { config } = this.#configSource.current;
     if (!config.plugins.some(({ name }) => name === 'reflectjoborder')) return 'off';
-    const view = this.#decider?.loop.view;
-    return view === undefined ? undefined : jobOrderOf(view, config, this.#clock.nowMs());
+    this.#ordering ??= this.#decider?.loop
+      .withView((view) => jobOrderInThread(view, config, this.#clock.nowMs()))
+      .finally(() => {
+        this.#ordering = undefined;
+      });
+    return this.#ordering;
   }
 
   #orFatal<T>(work: Promise<T>): Promise<T> {

@@ -48,6 +48,9 @@ export interface ClusterMetrics {
   watchEvents(list: string, events: number, lagMs: number): void;
   watchRestarted(list: string, reason: string): void;
   problem(): void;
+  eventLost(reason: string): void;
+  usageFetched(tookMs: number): void;
+  usageFailed(): void;
 }
 
 /** `prefix`: "kai_"; '' is allowed. */
@@ -95,6 +98,9 @@ export function createClusterMetrics(
   const watchEvents = counter('watch_events_total', 'Watch events', ['list']);
   const watchRestarts = counter('watch_restarts_total', 'Watches started again', ['list', 'reason']);
   const problems = counter('object_problems_total', 'Defects of objects, each once');
+  const eventsLost = counter('events_dropped_total', 'Kubernetes events that nobody will see, by why', ['reason']);
+  const usageQuery = histogram('usage_query_latency_milliseconds', 'Successful fetches of the usage of queues', LATENCY_BUCKETS_MS);
+  const usageFailures = counter('usage_query_failures_total', 'Fetches of the usage of queues that failed');
   const actionBudget = gauge('scenario_search_action_budget_configured_seconds', 'Victim search per action, 0 = unlimited', ['action']);
   const jobBudget = gauge('scenario_search_job_budget_configured_seconds', 'Victim search per job, 0 = unlimited');
   const generatorBudget = gauge('scenario_search_generator_budget_configured_seconds', 'Victim search per generator', ['generator']);
@@ -108,12 +114,8 @@ export function createClusterMetrics(
       base.observe({ decisions: result.decisions, report: result.report, cycleMs: result.cycleMs, waitedMs: waited.splice(0) });
       sealSeconds.observe(sealMs / 1000);
       restarts.inc(result.restarts);
-      const preemptors = new Set<number>();
-      for (const { action, kind, podGroupRow } of result.decisions) {
-        decisions.inc({ action, kind });
-        if (action === 'preempt' && kind === 'pipeline') preemptors.add(podGroupRow);
-      }
-      preempted.inc(preemptors.size);
+      for (const { action, kind } of result.decisions) decisions.inc({ action, kind });
+      preempted.inc(result.report.searchByAction.preempt?.solved ?? 0);
       for (const [count, value] of Object.entries(result.report.search)) searches.inc({ count }, value);
       jobs.inc({ result: 'attempted' }, result.report.counts.jobsAttempted);
       jobs.inc({ result: 'failed' }, result.report.counts.jobsFailed);
@@ -159,6 +161,9 @@ export function createClusterMetrics(
     },
     watchRestarted: (list, reason) => watchRestarts.inc({ list, reason }),
     problem: () => problems.inc(),
+    usageFetched: (tookMs) => usageQuery.observe(tookMs),
+    usageFailed: () => usageFailures.inc(),
+    eventLost: (reason) => eventsLost.inc({ reason }),
   };
 }
 

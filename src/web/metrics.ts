@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CycleReport, RawDecision } from '../base/decisions.ts';
+import { createSearchMetrics } from './searchMetrics.ts';
 
 /** 5 × 2^0 … 5 × 2^9 ms (spec 08 section 7.1). */
 const LATENCY_BUCKETS_MS: readonly number[] = Object.freeze(Array.from({ length: 10 }, (_, i) => 5 * 2 ** i));
@@ -57,6 +58,10 @@ export function createSchedulerMetrics(prefix = 'kai_', displayNameOf: (queue: s
     registers,
   });
   const bound = counter('pods_bound_total', 'Pods bound');
+  const usageCpu = gauge('queue_cpu_usage', 'Historical use of cores as a share of the capacity, 0 = none or not known', QUEUE_LABELS);
+  const usageMemory = gauge('queue_memory_usage', 'Historical use of memory as a share of the capacity', QUEUE_LABELS);
+  const usageGpu = gauge('queue_gpu_usage', 'Historical use of GPUs as a share of the capacity', QUEUE_LABELS);
+  const bookSearches = createSearchMetrics(prefix, registry);
   const waiting = gauge('podgroups_waiting', 'Pod groups with pods that could not be placed in the last cycle');
 
   const observe = ({ decisions, report, cycleMs, waitedMs }: ObservedCycle): void => {
@@ -70,27 +75,26 @@ export function createSchedulerMetrics(prefix = 'kai_', displayNameOf: (queue: s
     }
     for (const ms of waitedMs) task.observe(ms);
     bound.inc(waitedMs.length);
-    for (const [name, groups] of groupsByAction(decisions)) scheduled.inc({ action: name }, groups.size);
+    scheduled.inc({ action: 'allocate' }, allocatedGroups(decisions).size);
+    for (const [name, { solved }] of Object.entries(report.searchByAction)) scheduled.inc({ action: name }, solved);
+    bookSearches(report.searchByAction);
     waiting.set(report.jobs.filter((j) => j.state === 'unschedulable' || j.state === 'notReady').length);
-    for (const g of [fairCpu, fairMemory, fairGpu]) g.reset();
+    for (const g of [fairCpu, fairMemory, fairGpu, usageCpu, usageMemory, usageGpu]) g.reset();
     for (const q of report.queues) {
       const displayName = displayNameOf(q.queue);
       const labels = { queue_name: displayName || q.queue, queue_metadata_name: q.queue, queue_display_name: displayName };
       fairCpu.set(labels, q.fairShareMilliCpu / 1000);
       fairMemory.set(labels, q.fairShareMemoryBytes / 1e9);
       fairGpu.set(labels, q.fairShareGpu);
+      usageCpu.set(labels, q.usageCpu);
+      usageMemory.set(labels, q.usageMemory);
+      usageGpu.set(labels, q.usageGpu);
     }
   };
   return { registry, observe };
 }
 
-function groupsByAction(decisions: readonly RawDecision[]): Map<string, Set<number>> {
-  const groups = new Map<string, Set<number>>();
-  for (const d of decisions) {
-    if (d.kind === 'evict') continue;
-    const set = groups.get(d.action);
-    if (set === undefined) groups.set(d.action, new Set([d.podGroupRow]));
-    else set.add(d.podGroupRow);
-  }
-  return groups;
+/** Other actions count by their searches: their decisions are also about those that move to make room. */
+function allocatedGroups(decisions: readonly RawDecision[]): Set<number> {
+  return new Set(decisions.filter(({ action }) => action === 'allocate').map(({ podGroupRow }) => podGroupRow));
 }

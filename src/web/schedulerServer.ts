@@ -20,7 +20,7 @@ export interface PluginServerOptions {
   /** Writes the zip (spec 01 section 6.2) and ends the stream; undefined while there is nothing to show or plugin `snapshot` is off. */
   readonly snapshot: () => ((stream: PassThrough) => Promise<void>) | undefined;
   /** The document of spec 01 section 6.4; 'off' while plugin `reflectjoborder` is not enabled, undefined before the first cycle. */
-  readonly jobOrder: () => object | 'off' | undefined;
+  readonly jobOrder: () => Promise<object | 'off' | undefined>;
   /** Before the first cycle nothing is served. */
   readonly isStarted: () => boolean;
   readonly onError: (error: unknown) => void;
@@ -72,7 +72,7 @@ export function buildPluginServer({ snapshot, jobOrder, isStarted, onError }: Pl
     return reply.type('application/zip').header('content-disposition', 'attachment; filename=snapshot.zip').send(stream);
   });
   app.all('/get-job-order', async (_request, reply) => {
-    const order = jobOrder();
+    const order = await jobOrder();
     if (order === 'off') return reply.callNotFound();
     if (order === undefined) return reply.code(503).type('text/plain').send('Job order data not ready');
     return reply.type('application/json').send(`${JSON.stringify(order, null, 2)}\n`);

@@ -9,6 +9,7 @@ export interface TrialCost {
   readonly simulations: number;
   readonly rejected: number;
   readonly unitsLeaving: number;
+  readonly isNarrow: boolean;
 }
 
 /** How a shared search ended: at which trial, and whether that one found an answer. */
@@ -107,7 +108,7 @@ export class Board {
 
   /** Says that a trial is made. */
   finish(attempt: number, trial: number, cost: TrialCost): void {
-    const word = pack(attempt + 1, cost.simulations | (cost.rejected << 5) | (cost.unitsLeaving << 10));
+    const word = pack(attempt + 1, cost.simulations | (cost.rejected << 5) | (cost.isNarrow ? 1 << 10 : 0) | (cost.unitsLeaving << 11));
     for (let old = Atomics.load(this.#trials, trial); old < word; ) {
       const seen = Atomics.compareExchange(this.#trials, trial, old, word);
       if (seen === old) return;
@@ -120,7 +121,7 @@ export class Board {
     const word = Atomics.load(this.#trials, trial);
     if (upper(word) !== attempt + 1) return null;
     const bits = lower(word);
-    return { simulations: bits & 31, rejected: (bits >> 5) & 31, unitsLeaving: bits >>> 10 };
+    return { simulations: bits & 31, rejected: (bits >> 5) & 31, isNarrow: ((bits >> 10) & 1) === 1, unitsLeaving: bits >>> 11 };
   }
 
   isShared(trial: number): boolean {

@@ -2,7 +2,7 @@ import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, FAILED, NO_TRIAL, type Stop } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
 import { CONTROL, PLANNER_HEARTBEAT_MS } from './protocol.ts';
-import { addCost, KnownCourse, RecordingCourse, ring, SharedCourse, sleepUntilRung } from './teamwork.ts';
+import { addCost, KnownCourse, RecordingCourse, resetTrials, ring, SharedCourse, sleepUntilRung } from './teamwork.ts';
 
 /** Searching less than this in a cycle is never worth a second session. */
 const MIN_SEARCH_MS = 2;
@@ -85,15 +85,13 @@ export class Lead {
     const stop = this.#awaitTrials(board, attempt, course.trials);
     if (stop.trial < NO_TRIAL && course.foundAt !== stop.trial) {
       if (found !== null) search.undo(found);
-      counts.unitsPopped = before.unitsPopped;
+      Object.assign(counts, before);
       found = search.run(new KnownCourse(stop.trial));
     }
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
       throw new Error('a victim search came out otherwise on another thread');
     // The counts are those of one thread that makes every trial: they must not tell how many there were.
-    const { simulations, rejected, unitsLeaving } = before;
-    Object.assign(counts, { simulations, rejected, unitsLeaving });
-    addCost(counts, course.beyond);
+    resetTrials(counts, before, course.beyond);
     for (let trial = 0; trial < Math.min(course.trials, stop.trial + 1) && board.isShared(trial); trial++) {
       addCost(counts, board.cost(attempt, trial)!);
     }

@@ -102,6 +102,13 @@ export interface PlanTask extends CycleTask {
   readonly isSearchBound: boolean;
 }
 
+/** Order of the waiting jobs, worked out by a thread of its own. */
+export interface JobOrderTask {
+  readonly snapshot: SharedArrayBuffer;
+  readonly config: SchedulerConfig;
+  readonly nowMs: number;
+}
+
 /** Failures are data: class and fields of a thrown error are lost between threads. */
 export interface TaskFailure {
   readonly ok: false;

@@ -1,6 +1,6 @@
-import type { SearchCounts } from '../base/decisions.ts';
+import { emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type Course, TrialEnd } from '../engine/parallel.ts';
-import type { Board } from './board.ts';
+import type { Board, TrialCost } from './board.ts';
 import { CONTROL } from './protocol.ts';
 
 /** Sleeps until the bell rings or the time is over; `isAwaited` is looked at again after the sleeper is known as one. */
@@ -66,13 +66,13 @@ export class SharedCourse implements Course {
   /** The trial of this thread that found an answer, −1 = none. */
   foundAt = -1;
   /** Cost of trials that are too many for the board. */
-  readonly beyond = { simulations: 0, rejected: 0, unitsLeaving: 0 };
+  readonly beyond = emptySearchCounts();
   readonly #board: Board;
   readonly #control: Int32Array;
   readonly #attempt: number;
   readonly #counts: SearchCounts;
   readonly #mayTake: (course: SharedCourse, trial: number) => boolean;
-  #before = { simulations: 0, rejected: 0, unitsLeaving: 0 };
+  #before = emptySearchCounts();
 
   /** `mayTake`: asked at each trial of the board; it may wait, and takes part in the decision who makes the trial. */
   constructor(
@@ -94,8 +94,7 @@ export class SharedCourse implements Course {
     if (!this.#mayTake(this, trial)) return false;
     if (this.#board.isShared(trial) && !(this.#board.taken(this.#attempt) === trial && this.#board.take(this.#attempt, trial)))
       return false;
-    const { simulations, rejected, unitsLeaving } = this.#counts;
-    this.#before = { simulations, rejected, unitsLeaving };
+    this.#before = { ...this.#counts };
     return true;
   }
 
@@ -103,11 +102,8 @@ export class SharedCourse implements Course {
     const trial = this.trials - 1;
     if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
     if (result === TrialEnd.found) this.foundAt = trial;
-    const cost = {
-      simulations: this.#counts.simulations - this.#before.simulations,
-      rejected: this.#counts.rejected - this.#before.rejected,
-      unitsLeaving: this.#counts.unitsLeaving - this.#before.unitsLeaving,
-    };
+    const { simulations, rejected, unitsLeaving, narrowSimulations } = searchCountsSince(this.#before, this.#counts);
+    const cost = { simulations, rejected, unitsLeaving, isNarrow: narrowSimulations > 0 };
     if (this.#board.isShared(trial)) this.#board.finish(this.#attempt, trial, cost);
     else addCost(this.beyond, cost);
     ring(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep);
@@ -118,11 +114,18 @@ export class SharedCourse implements Course {
   }
 }
 
-export function addCost<T extends { simulations: number; rejected: number; unitsLeaving: number }>(
-  sum: T,
-  cost: { readonly simulations: number; readonly rejected: number; readonly unitsLeaving: number },
-): void {
-  sum.simulations += cost.simulations;
-  sum.rejected += cost.rejected;
-  sum.unitsLeaving += cost.unitsLeaving;
+export function addCost(sum: SearchCounts, { simulations, rejected, unitsLeaving, isNarrow }: TrialCost): void {
+  sum.simulations += simulations;
+  sum.rejected += rejected;
+  sum.unitsLeaving += unitsLeaving;
+  if (!isNarrow) return;
+  sum.narrowSimulations += simulations;
+  sum.narrowRejected += rejected;
+}
+
+const OF_TRIALS = ['simulations', 'rejected', 'unitsLeaving', 'narrowSimulations', 'narrowRejected'] as const;
+
+/** Sets what trials add to back to what it was before, plus what some have added since. */
+export function resetTrials(sum: SearchCounts, before: SearchCounts, since: SearchCounts): void {
+  for (const name of OF_TRIALS) sum[name] = before[name] + since[name];
 }

@@ -18,6 +18,7 @@ const EMPTY_REPORT: CycleReport = {
   queues: [],
   counts: { bound: 0, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 },
   search: emptySearchCounts(),
+  searchByAction: {},
   phaseMs: {},
   staleBindRequests: [],
   sameUntilMs: Number.NEGATIVE_INFINITY,

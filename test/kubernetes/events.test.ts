@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type EventObject, EventRecorder, type EventRecorderOptions } from '../../src/kubernetes/events.ts';
+import { type EventObject, EventRecorder, type EventRecorderOptions, type EventToRecord } from '../../src/kubernetes/events.ts';
 import type { Write, WriteResult } from '../../src/kubernetes/writeQueue.ts';
 import { settle, VirtualClock } from './clocks.ts';
 
@@ -100,8 +100,34 @@ test('an event that the server has forgotten is written anew; one that could not
   expect([await record('b'), await record('b'), await record('b')]).toEqual(['written', 'written', 'same']);
 });
 
-test('when too many wait, events are dropped', async () => {
-  const { recorder } = setUp({ maxWaiting: 3, queue: { submit: () => new Promise(() => undefined) } });
-  const fates = Array.from({ length: 5 }, (_, i) => recorder.record({ object: pod(`p${i}`), type: 'Normal', reason: 'R', message: 'm' }));
-  expect(fates).toEqual(['written', 'written', 'written', 'overflow', 'overflow']);
+test('of 4,000 pods bound at once each has its event', () => {
+  const lost: string[] = [];
+  const { recorder } = setUp({ queue: { submit: () => new Promise(() => undefined) }, onLost: (loss) => lost.push(loss) });
+  const bind = (i: number): EventToRecord => ({ object: pod(`p${i}`), type: 'Normal', reason: 'Scheduled', message: 'm', isOnce: true });
+  const fates = new Set(Array.from({ length: 4000 }, (_, i) => recorder.record(bind(i))));
+  expect([[...fates], lost]).toEqual([['written'], []]);
+});
+
+test('when too many wait, events are dropped, those first that a later cycle tells again; each loss is told', () => {
+  const lost: string[] = [];
+  const { recorder } = setUp({
+    maxWaiting: 4,
+    queue: { submit: () => new Promise(() => undefined) },
+    onLost: (loss, { object, reason }) => lost.push(`${loss} ${reason} ${object.name}`),
+  });
+  const record = (i: number, isOnce: boolean) =>
+    recorder.record({ object: pod(`p${i}`), type: 'Normal', reason: isOnce ? 'Scheduled' : 'Unschedulable', message: 'm', isOnce });
+  expect([0, 1, 2].map((i) => record(i, false))).toEqual(['written', 'written', 'overflow']);
+  expect([3, 4, 5].map((i) => record(i, true))).toEqual(['written', 'written', 'overflow']);
+  expect(lost).toEqual(['overflow Unschedulable p2', 'overflow Scheduled p5']);
+});
+
+test('events that the server refuses, or of an object that has had too many, are told as lost', async () => {
+  const lost: string[] = [];
+  const { results, record } = setUp({ burstPerObject: 1, onLost: (loss, _event, detail) => lost.push(`${loss} ${detail}`) });
+  results.push({ kind: 'failed', status: null, message: 'forbidden', attempts: 1, mayHaveArrived: false }, { kind: 'closed' });
+  await record('a');
+  await record('b');
+  await record('c', 'p2');
+  expect(lost).toEqual(['refused forbidden', 'limited ', 'closed ']);
 });

@@ -30,6 +30,7 @@ class LeaseServer {
         return server.#answer(method, body as { metadata: { resourceVersion: string }; spec: Spec });
       },
       stream: ({ signal }) => server.#watch(signal),
+      isSettling: () => false,
       describe: async () => ({ server: 'test', namespace: 'kai' }),
       close: async () => undefined,
     };
@@ -80,6 +81,24 @@ function elector(server: LeaseServer, clock: VirtualClock, identity: string, opt
     });
   return { leader, client, troubles, stop, state, start };
 }
+
+test('who holds the lease is known to standbys, until its time is over without renewal', async () => {
+  const server = new LeaseServer();
+  const clock = new VirtualClock();
+  const a = elector(server, clock, 'a');
+  const b = elector(server, clock, 'b');
+  expect(b.leader.holder()).toBe('');
+  void a.start();
+  await settle();
+  void b.start();
+  await settle();
+  expect([a.leader.holder(), b.leader.holder()]).toEqual(['a', 'a']);
+  a.client.failure = new NoAnswerError('API_UNREACHABLE', 'cut', false);
+  b.client.failure = a.client.failure;
+  await clock.advance(16_000);
+  expect(b.leader.holder()).toBe('');
+  b.stop.abort();
+});
 
 test('the first takes the lease and renews it; a second waits, and takes over at once when it is released', async () => {
   const server = new LeaseServer();

@@ -135,6 +135,11 @@ export function encodeList(kind: 'Pod' | 'Node', list: Json): Buffer {
   return wrap(encode(`${kind}List`, list), `${kind}List`);
 }
 
+/** The body of a refusal. */
+export function encodeStatus(status: Json): Buffer {
+  return wrap(encode('Status', status), 'Status');
+}
+
 /** A watch frame with its length. Errors carry a Status. */
 export function encodeFrame(kind: 'Pod' | 'Node', event: { readonly type: string; readonly object: Json }): Buffer {
   const inner = event.type === 'ERROR' ? 'Status' : kind;

@@ -8,6 +8,7 @@ import { resourceOf } from '../../src/kubernetes/resources.ts';
 import { TurnBudget } from '../../src/kubernetes/turns.ts';
 import { HastyClock, until } from './clocks.ts';
 import { FakeApiServer } from './fakeApiServer.ts';
+import { encodeStatus } from './protoSchema.ts';
 
 const PODS = '/api/v1/pods';
 const pod = (name: string, node = '') => ({
@@ -96,6 +97,31 @@ function watchPods(turnMs = 5): Watched {
 }
 
 const lists = (): number => server.requests.filter(({ url }) => url.pathname === PODS && !url.searchParams.has('watch')).length;
+
+test('refusals come in the encoding that was asked for, and are told as sentences; 410 in protobuf starts a new list', async () => {
+  const status = (code: number, reason: string, retryAfterSeconds = 0) =>
+    encodeStatus({ status: 'Failure', code, reason, message: `${reason}, it says`, details: { retryAfterSeconds } });
+  const refuse = (code: number, body: Buffer, isWatch: boolean): void => {
+    server.faults.push((_, response, url) => {
+      if (url.pathname !== PODS || url.searchParams.has('watch') !== isWatch) return false;
+      response.writeHead(code, { 'content-type': 'application/vnd.kubernetes.protobuf' }).end(body);
+      return true;
+    });
+  };
+  refuse(429, status(429, 'TooManyRequests', 7), false);
+  refuse(403, status(403, 'Forbidden'), true);
+  refuse(410, status(410, 'Expired'), true);
+  refuse(500, Buffer.from('k8s\0broken'), true);
+  const { model, clock, restarts, troubles } = watchPods();
+  await until(() => server.watchCount === 1 && model.synchronizations === 2);
+  expect(troubles.map(({ message }) => message)).toEqual([
+    expect.stringContaining('HTTP 429 TooManyRequests: TooManyRequests, it says'),
+    expect.stringContaining('HTTP 403 Forbidden: Forbidden, it says'),
+    expect.stringContaining('HTTP 500 : 10 bytes of protobuf that cannot be read'),
+  ]);
+  expect(restarts).toEqual(['refused', 'gone', 'refused']);
+  expect(clock.sleptMs[0]).toBeGreaterThanOrEqual(7000);
+});
 
 test('lists in pages of 500, then watches from the list with bookmarks, the filter and a random end between 5 and 10 minutes', async () => {
   for (let i = 0; i < 1203; i++) server.put(PODS, pod(`p${i}`));

@@ -173,6 +173,25 @@ test('paced: the burst at once, then so many per second', async () => {
   expect(server.sent.length).toBe(19);
 });
 
+test('a server that has just come back and refuses is asked until it has read its roles', async () => {
+  const server = Object.assign(new Answers(...Array<Answer>(9).fill(403)), { isSettling: () => clock.monotonicMs() < 15_000 });
+  const { submit, results, clock } = setUp(server);
+  submit('pod');
+  await clock.advance(15_000);
+  expect(results.get('pod')).toMatchObject([{ kind: 'done', attempts: 10 }]);
+});
+
+test('a refusal for lack of permission is final once the server has settled, and at once in steady state', async () => {
+  const server = Object.assign(new Answers(...Array<Answer>(99).fill(403)), { isSettling: () => clock.monotonicMs() < 15_000 });
+  const { submit, results, clock } = setUp(server);
+  submit('early');
+  await clock.advance(16_000);
+  expect(results.get('early')).toMatchObject([{ kind: 'failed', status: { code: 403 }, message: 'answer 403' }]);
+  submit('late');
+  await clock.advance(0);
+  expect(results.get('late')).toMatchObject([{ kind: 'failed', attempts: 1 }]);
+});
+
 describe('what answers mean', () => {
   test.each([
     ['binding', 404, 'failed'],
@@ -186,6 +205,7 @@ describe('what answers mean', () => {
     ['status', 500, 'retry'],
     ['event', 409, 'done'],
     ['event', 403, 'failed'],
+    ['binding', 403, 'failed'],
     ['status', 422, 'failed'],
     ['binding', 504, 'retry'],
     ['binding', 201, 'done'],

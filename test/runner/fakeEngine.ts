@@ -207,7 +207,16 @@ export function runCycle(
   }
   sink.phase('allocate');
   const counts = { bound: script.jobs, pipelined: 0, evicted: 0, jobsAttempted: 0, jobsFailed: 0, nodesEvaluated: 0, scans: 0, classes: 0 };
-  return { jobs: [], queues: [], counts, search, phaseMs: {}, staleBindRequests: ['a/b'], sameUntilMs: Number.NEGATIVE_INFINITY };
+  return {
+    jobs: [],
+    queues: [],
+    counts,
+    search,
+    searchByAction: {},
+    phaseMs: {},
+    staleBindRequests: ['a/b'],
+    sameUntilMs: Number.NEGATIVE_INFINITY,
+  };
 }
 
 export function openSearch(view: SnapshotView, config: SchedulerConfig, state: SharedArrayBuffer): SearchContext {

@@ -92,7 +92,7 @@ describe('searches with other threads', () => {
 
 describe('the board', () => {
   const create = (): Board => new Board(new Int32Array(new SharedArrayBuffer(CONTROL_BYTES)), new SharedArrayBuffer(BOARD_BYTES));
-  const COST = { simulations: 3, rejected: 1, unitsLeaving: 2_000_000 };
+  const COST = { simulations: 3, rejected: 1, unitsLeaving: 1_000_000, isNarrow: true };
 
   it('gives a trial to one thread, and none of a search that is over', () => {
     const board = create();
@@ -127,7 +127,7 @@ describe('the board', () => {
     const board = create();
     board.open(2, 0);
     board.finish(2, 3, COST);
-    board.finish(1, 3, { simulations: 1, rejected: 0, unitsLeaving: 0 });
+    board.finish(1, 3, { simulations: 1, rejected: 0, unitsLeaving: 0, isNarrow: false });
     expect([board.cost(2, 3), board.cost(1, 3), board.cost(2, 4)]).toEqual([COST, null, null]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Pod } from '../../src/base/objects.ts';
+import { NoAnswerError } from '../../src/kubernetes/apiError.ts';
 import { Committer } from '../../src/scheduler/committer.ts';
 import { Nominations } from '../../src/scheduler/nominations.ts';
 import type { BindOrder, BindOutcome } from '../../src/scheduler/ports.ts';
@@ -12,7 +13,23 @@ function createCommitter(
   isPlaceKept = false,
 ) {
   const world = createWorld();
-  const nominations = new Nominations({ ...world, isPlaceKept: () => isPlaceKept });
+  const managers = new Map<string, string>();
+  const asked: string[] = [];
+  const connection = {
+    request: async ({ path }: { readonly path: string }) => {
+      asked.push(path);
+      const name = path.split('/').at(-1)!;
+      const manager = managers.get(name);
+      if (manager === 'nobody answers') throw new NoAnswerError('API_UNREACHABLE', 'cut', false);
+      const managedFields = [
+        { manager: 'kubelet', fieldsV1: { 'f:status': { 'f:phase': {} } } },
+        { manager, fieldsV1: { 'f:status': { 'f:nominatedNodeName': {} } } },
+      ];
+      return { status: 200, headers: {}, body: Buffer.from(JSON.stringify({ metadata: { uid: `uid-${name}`, managedFields } })) };
+    },
+  };
+  const isOwn = ({ metadata }: Pod): boolean => metadata.name !== 'other-shard';
+  const nominations = new Nominations({ ...world, connection, isOwn, isPlaceKept: () => isPlaceKept });
   const orders: BindOrder[] = [];
   const log: string[] = [];
   const note =
@@ -48,7 +65,7 @@ function createCommitter(
   state.remove('pods', 'ns/victim');
   state.put('pods', pod('victim', { node: 'n2', phase: 'Running' }));
   state.seal();
-  return { ...world, committer, nominations, orders, log };
+  return { ...world, committer, nominations, managers, asked, orders, log };
 }
 
 const GANG = [decide('bind', 'a', 'n1'), decide('bind', 'b', 'n1')];
@@ -262,6 +279,44 @@ describe('with requireCommittedPlace', () => {
     state.put('pods', pod('a', { node: 'n1', cpu: '2' }));
     nominations.endCycle();
     expect(nominationsIn(writes)).toEqual(['n1']);
+  });
+
+  const nominated = (name: string): Pod => ({ ...pod(name), status: { phase: 'Pending', nominatedNodeName: 'n1' } });
+  const cycle = async ({ nominations, committer }: ReturnType<typeof createCommitter>, ...served: string[]): Promise<void> => {
+    committer.take(served.map((name) => decide('pipeline', name, 'n1')));
+    nominations.endCycle();
+    await settle();
+  };
+
+  test('what a predecessor nominated is taken back when no cycle stands behind it; what others nominated is not', async () => {
+    const setup = createCommitter(undefined, false, true);
+    const { state, managers, asked, writes } = setup;
+    for (const name of ['kept', 'dropped', 'theirs', 'other-shard']) {
+      state.put('pods', nominated(name));
+      managers.set(name, name === 'theirs' ? 'karpenter' : 'kai-scheduler-ts');
+    }
+    state.put('pods', { ...nominated('foreign'), spec: { ...nominated('foreign').spec, schedulerName: 'other' } });
+    await cycle(setup);
+    expect(nominationsIn(writes)).toEqual([]);
+    await cycle(setup, 'kept');
+    await cycle(setup, 'kept');
+    expect(writes.sent.filter(({ key }) => key.startsWith('pod nomination')).map(({ key }) => key)).toEqual(['pod nomination uid-dropped']);
+    expect(nominationsIn(writes)).toEqual([null]);
+    expect(asked.map((path) => path.split('/').at(-1))).toEqual(['kept', 'dropped', 'theirs']);
+  });
+
+  test('they are looked for until the API server answers, and not at all while the option is off', async () => {
+    const setup = createCommitter(undefined, false, true);
+    setup.state.put('pods', nominated('p'));
+    setup.managers.set('p', 'nobody answers');
+    for (let i = 0; i < 3; i++) await cycle(setup);
+    setup.managers.set('p', 'kai-scheduler-ts');
+    for (let i = 0; i < 3; i++) await cycle(setup);
+    expect([setup.asked.length, nominationsIn(setup.writes)]).toEqual([4, [null]]);
+    const off = createCommitter();
+    off.state.put('pods', nominated('p'));
+    await cycle(off);
+    expect(off.asked).toEqual([]);
   });
 
   test('off: a promise writes no nomination', () => {

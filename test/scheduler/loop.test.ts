@@ -52,6 +52,7 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
           jobs: control.jobs,
           queues: [],
           search: emptySearchCounts(),
+          searchByAction: {},
           phaseMs: {},
           staleBindRequests: [],
           sameUntilMs: control.sameUntilMs,
@@ -71,6 +72,29 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
   };
   return { ...world, loop, starts, failures, control, end };
 }
+
+test('a snapshot that somebody reads is not written over by later cycles', async () => {
+  const { clock, loop, state, end } = createLoop();
+  await clock.advance(0);
+  const read = Promise.withResolvers<void>();
+  let seen: { readonly buffer: SharedArrayBuffer; readonly generation: number } | undefined;
+  let still: number | undefined;
+  const reading = loop.withView(async (view) => {
+    seen = { buffer: view.buffer, generation: view.generation };
+    await read.promise;
+    still = view.generation;
+  });
+  const buffers = new Set<SharedArrayBuffer>();
+  for (let i = 0; i < 5; i++) {
+    state.put('pods', pod(`p${i}`));
+    await clock.advance(1000);
+    buffers.add(loop.view!.buffer);
+  }
+  read.resolve();
+  await reading;
+  expect([buffers.has(seen!.buffer), still]).toEqual([false, seen!.generation]);
+  await end();
+});
 
 describe('when cycles run', () => {
   test('once at the start, then at rest never again', async () => {

@@ -94,6 +94,7 @@ function reportOf(jobs: readonly JobReport[], bound: number): CycleReport {
     queues: [],
     counts,
     search: emptySearchCounts(),
+    searchByAction: {},
     phaseMs: { open: 0.25, allocate: 0.5, report: 0.25 },
     staleBindRequests: [],
     sameUntilMs: Number.NEGATIVE_INFINITY,

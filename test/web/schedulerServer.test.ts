@@ -32,7 +32,7 @@ test('plugin endpoints: off, not ready, on; any method; a failure in the middle 
             stream.end();
           }
         : undefined,
-    jobOrder: () => state.order,
+    jobOrder: async () => state.order,
     onError: (error) => errors.push(error),
   });
   const get = (url: string, method: 'GET' | 'POST' = 'GET') => app.inject({ url, method });

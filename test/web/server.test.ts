@@ -80,7 +80,18 @@ describe('endpoints', () => {
       }) as unknown as RawDecision;
     const report = {
       jobs: [{ state: 'unschedulable' }, { state: 'scheduled' }],
-      queues: [{ queue: 'team-a', fairShareMilliCpu: 2500, fairShareMemoryBytes: 68_719_476_736, fairShareGpu: 4 }],
+      queues: [
+        {
+          queue: 'team-a',
+          fairShareMilliCpu: 2500,
+          fairShareMemoryBytes: 68_719_476_736,
+          fairShareGpu: 4,
+          usageCpu: 0,
+          usageMemory: 0,
+          usageGpu: 0,
+        },
+      ],
+      searchByAction: {},
       phaseMs: { open: 3, allocate: 7, report: 1 },
     } as unknown as CycleReport;
     metrics.observe({ decisions: [bind(1), bind(1), bind(2)], report, cycleMs: 11.4, waitedMs: [4, 100, 10_000] });

@@ -46,7 +46,8 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       s.search.attempts++;
       order ??= createVictimOrder(s);
       const st = createStatement(s);
-      if (hasGenerator(s) && mayPreempt(s, action, job, tasks)) {
+      if (!hasGenerator(s)) s.search.unsearched++;
+      else if (mayPreempt(s, action, job, tasks)) {
         const wanted = { action, job, tasks, order, waiting, jobLimit };
         if (action === 'reclaim') listWaiting(s, waiting);
         solution = s.port.find({

@@ -209,6 +209,9 @@ export function queueReports(s: Session): QueueReport[] {
       allocatedMilliCpu: s.state.cells[queueCell(s, QUEUE_CELL.milliCpu, i)]!,
       allocatedMemoryBytes: s.state.cells[queueCell(s, QUEUE_CELL.memoryBytes, i)]!,
       allocatedGpu: s.state.cells[queueCell(s, QUEUE_CELL.gpuMilli, i)]! / 1000,
+      usageCpu: q.usage[3 * i]!,
+      usageMemory: q.usage[3 * i + 1]!,
+      usageGpu: q.usage[3 * i + 2]!,
     });
   }
   return reports;

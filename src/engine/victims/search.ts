@@ -45,6 +45,8 @@ interface Search {
   readonly base: number;
   /** It is known that no set of victims will do, or that an earlier trial, made by another thread, has the answer. */
   isHopeless: boolean;
+  /** Trials are of one unit's nodes each. */
+  isNarrow: boolean;
 }
 
 /** A search that found an answer; the statement holds it. */
@@ -81,12 +83,15 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
     counters: createSlotCounters(s, tasks),
     units: [],
     base: st.ops.length,
+    isNarrow: false,
     isHopeless: false,
   };
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
   if (solution === null && tasks.length === 1) {
+    search.isNarrow = true;
     solution = searchSingle(search);
+    search.isNarrow = false;
     if (solution === null && !search.isHopeless) restart(search, order);
   }
   if (!search.isHopeless) solution ??= searchGang(search);
@@ -147,6 +152,7 @@ function searchSingle(x: Search): Solution | null {
     const nodes = nodesOf(x, unit);
     meetAgain(x, taken, nodes);
     for (const n of nodes) updateSlots(x.st.session, counter, n);
+    if (!nodes.some((n) => counter.slots[n]! > 0)) x.st.session.search.filtered++;
     for (const n of nodes) {
       if (counter.slots[n]! <= 0) continue;
       const solution = tryHere(x, Int32Array.of(n));
@@ -200,7 +206,9 @@ function searchGang(x: Search): Solution | null {
   let nextTrial = 0;
   let isKnownPossible = false;
   for (let more = takeUnit(x); more; ) {
-    const isDue = hasEnoughSlots(x) && x.units.length >= nextTrial;
+    const hasRoom = hasEnoughSlots(x);
+    const isDue = hasRoom && x.units.length >= nextTrial;
+    if (!hasRoom) x.st.session.search.filtered++;
     if (isDue) {
       const solution = tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
       if (solution !== null) return solution;
@@ -288,7 +296,13 @@ function cheapestNodes(x: Search): Int32Array | null {
  */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
   if (!isMine(x)) return null;
+  const counts = x.st.session.search;
+  const { simulations, rejected } = counts;
   const solution = tryNodes(x, nodes);
+  if (x.isNarrow) {
+    counts.narrowSimulations += counts.simulations - simulations;
+    counts.narrowRejected += counts.rejected - rejected;
+  }
   if (solution !== null) x.course.end(TrialEnd.found);
   else x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
   return solution;

@@ -34,7 +34,7 @@ export function projectPod(pod: Pod, key: string, namespace: string, options: Sn
   if (phaseCode === PodPhase.failed) return null;
   const labels = report.labels(metadata);
   const annotations = report.annotations(metadata);
-  const identity = identityOf(pod, key, namespace, labels, annotations);
+  const identity = identityOf(pod, key, namespace, labels, annotations, options);
   if (phaseCode === PodPhase.succeeded) return { ...FINISHED, ...identity };
   const priority = readTaskPriority(labels[TASK_PRIORITY]);
   return {
@@ -58,8 +58,10 @@ export function projectPod(pod: Pod, key: string, namespace: string, options: Sn
 }
 
 /** All that is kept of a succeeded pod, beside what makes it a row. */
-function identityOf(pod: Pod, key: string, namespace: string, labels: Labels, annotations: Labels) {
-  const group = annotations['pod-group-name'];
+function identityOf(pod: Pod, key: string, namespace: string, labels: Labels, annotations: Labels, options: SnapshotOptions) {
+  // A pod of another scheduler is a plain occupant without a job (03 section 2.8). Reduced copies of finished pods name none.
+  const isForeign = pod.spec.schedulerName !== undefined && pod.spec.schedulerName !== options.schedulerName;
+  const group = isForeign ? undefined : annotations['pod-group-name'];
   return {
     keyText: key,
     namespaceText: namespace,

@@ -1,11 +1,11 @@
 // The order in which allocate would try the waiting jobs (spec 01 section 6.4).
-import type { SchedulerConfig } from '../base/config.ts';
-import type { SnapshotView } from '../base/snapshotView.ts';
-import { pendingJobs } from '../engine/actions/allocate.ts';
-import { stateBytes } from '../engine/cycle.ts';
-import { createJobTree, popJob, refresh } from '../engine/jobs/jobTree.ts';
-import { INLINE_PORT } from '../engine/parallel.ts';
-import { openSession } from '../engine/session/open.ts';
+import type { SchedulerConfig } from '../../base/config.ts';
+import type { SnapshotView } from '../../base/snapshotView.ts';
+import { pendingJobs } from '../actions/allocate.ts';
+import { stateBytes } from '../cycle.ts';
+import { createJobTree, popJob, refresh } from '../jobs/jobTree.ts';
+import { INLINE_PORT } from '../parallel.ts';
+import { openSession } from '../session/open.ts';
 
 interface JobEntry {
   /** Name of the pod group, as upstream; the namespace tells equal names apart. */
