@@ -105,7 +105,7 @@ export class CycleCase {
     this.#coming = Array.from({ length: changed }, (_, i) => residentSuccessor(jobs + i));
     this.#pods = objects.pods.length;
     this.#nowMs = cycleTimeMs(jobs + changed);
-    this.#config = loadConfig({ actions: shape.actions }).config;
+    this.#config = loadConfig({ actions: shape.actions, ...(shape.flags === undefined ? {} : { flags: shape.flags }) }).config;
     this.#runner = createCycleRunner({ workers });
     const startMs = performance.now();
     this.#writer = createSnapshotWriter(DEFAULT_SNAPSHOT_OPTIONS);
@@ -150,6 +150,11 @@ export class CycleCase {
     const before = this.#view;
     this.#view = this.#writer.seal(this.#spare);
     this.#spare = before;
+  }
+
+  /** Victim searches of the last cycle that were offered to search workers. */
+  get sharedSearches(): number {
+    return this.#last?.sharedSearches ?? 0;
   }
 
   figures(): CycleFigures {

@@ -6,12 +6,14 @@ import { measureCycle } from './cycle.ts';
 import { runKernels } from './kernels.ts';
 import { runSuite, SUITES } from './suite.ts';
 import { figuresText, kernelTable, suiteTable, table } from './tables.ts';
+import { compareThreads, threadTable } from './threads.ts';
 
 const HELP = `npm run bench                                  kernels, in alternating rounds
 npm run bench -- --kernel TEXT                 those whose group or name contains TEXT
 npm run bench -- --shape NAME --nodes N [--jobs N]   cycles of one shape
 npm run bench -- --suite allocate              allocate shapes at their sizes and ten times larger, with growth exponents
 npm run bench -- --suite victims               shapes of the evicting actions at all their sizes
+npm run bench -- --threads [--shape NAME] [--nodes N]   search-bound shapes with 0, 2 and 3 workers in alternating rounds
 npm run bench -- --check [--quick]             the budgets of bench/budgets.yaml; exit code 1 when one is not met
 
   --workers N|auto   0 = the calling thread, 1 = a planner, n = a planner and n − 1 search workers (default auto)
@@ -37,6 +39,7 @@ async function main(): Promise<void> {
       suite: { type: 'string' },
       kernel: { type: 'string' },
       check: { type: 'boolean' },
+      threads: { type: 'boolean' },
       quick: { type: 'boolean' },
       nodes: { type: 'string' },
       jobs: { type: 'string' },
@@ -51,7 +54,11 @@ async function main(): Promise<void> {
   const workers = values.workers === undefined || values.workers === 'auto' ? 'auto' : (count(values.workers, 'workers', 0) ?? 'auto');
   const runs = count(values.runs, 'runs', 1);
   if (values.help === true) console.log(HELP);
-  else if (values.shape !== undefined) {
+  else if (values.threads === true) {
+    const rows = await compareThreads(runs ?? 15, values.shape, count(values.nodes, 'nodes', 1));
+    if (rows.length === 0) throw new UsageError(`no search-bound shape contains "${values.shape}"`);
+    print(rows, threadTable(rows));
+  } else if (values.shape !== undefined) {
     const shape = SHAPES.find((s) => s.name === values.shape);
     if (shape === undefined)
       throw new UsageError(`there is no shape ${values.shape}; the shapes are ${SHAPES.map((s) => s.name).join(', ')}`);

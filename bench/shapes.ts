@@ -1,5 +1,6 @@
 // The clusters that cycles are measured on. Each has one figure for its size (nodes) and one for its work (jobs); the
 // sizes in `sizes` are those of the reference's own benchmarks where it has the shape.
+import type { SchedulerParams } from '../src/base/config.ts';
 import type { ClusterObjects, Node, Pod, PodGroup, Queue } from '../src/base/objects.ts';
 import { LIST_NAMES } from '../src/base/objects.ts';
 
@@ -7,6 +8,8 @@ export interface Shape {
   readonly name: string;
   readonly about: string;
   readonly actions: readonly string[];
+  /** Flags that are not as by default. */
+  readonly flags?: Partial<SchedulerParams>;
   /** Nodes and jobs. */
   readonly sizes: readonly (readonly [nodes: number, jobs: number])[];
   /** Jobs for a number of nodes that is not listed. */

@@ -110,6 +110,23 @@ const SMALL: Shape['sizes'] = [
   [50, 200],
 ];
 const FULL: Shape['sizes'] = [...SMALL, [100, 500]];
+/** Jobs of 8 down to 3 GPUs that wait beside the running ones of `buildFragmented`. */
+const FRAGMENTED_WAITING = 6;
+const perFragmentedNode = 4;
+
+/**
+ * Every node holds three pairs and a single, and one GPU is idle: what wants three or more could have them on any node if a
+ * pair moved, but pairs have nowhere to go. Each waiting job makes all trials that there are.
+ */
+function buildFragmented(nodes: number): ClusterObjects {
+  const running = perFragmentedNode * nodes;
+  return assemble(plainNodes(nodes), fourQueues(nodes), running + FRAGMENTED_WAITING, (j) => {
+    const gpus = j >= running ? GPUS_PER_NODE - (j - running) : j % perFragmentedNode === 0 ? 1 : 2;
+    const place = j >= running ? {} : { node: `node-${Math.floor(j / perFragmentedNode)}` };
+    return { queue: inFour(j), requests: { 'nvidia.com/gpu': String(gpus) }, ...place };
+  });
+}
+
 const LARGE = [10, 50, 100, 200, 500, 1000];
 
 export const VICTIM_SHAPES: readonly Shape[] = [
@@ -140,6 +157,16 @@ export const VICTIM_SHAPES: readonly Shape[] = [
   large('reclaim-hopeless-topology', 'ten whole nodes in one of twelve racks', [100], (nodes) =>
     gangAgainstSingles(nodes, enough(nodes), { pods: 10, topology: RACK }, (n) => ({ [RACK]: `rack-${n % 12}` })),
   ),
+  {
+    name: 'consolidation-hopeless',
+    about: 'six jobs of 3 to 8 GPUs, one GPU idle on every node, pairs that have nowhere to move',
+    actions: ['consolidation'],
+    flags: { maxNumberConsolidationPreemptees: -1 },
+    sizes: [50, 100, 200, 500].map((n) => [n, perFragmentedNode * n + FRAGMENTED_WAITING] as const),
+    jobsFor: (nodes) => perFragmentedNode * nodes + FRAGMENTED_WAITING,
+    build: buildFragmented,
+    changedShare: 0,
+  },
   {
     name: 'reclaim-missing-pvc',
     about: 'three jobs name a claim that does not exist',

@@ -51,6 +51,7 @@ export class EngineThreads {
   #state = new SharedArrayBuffer(0);
   #board: SharedArrayBuffer;
   #isSearchBound = false;
+  #reluctance = 1;
   #handoverMs: number;
   #attempt: Attempt | undefined;
 
@@ -87,6 +88,7 @@ export class EngineThreads {
       }
       this.#handoverMs = plan.handoverMs;
       this.#isSearchBound = plan.isSearchBound;
+      this.#reluctance = plan.reluctance;
       const { report, batches, handovers, sharedSearches } = plan;
       return { ok: true, report, batches, handovers, sharedSearches };
     } finally {
@@ -143,6 +145,7 @@ export class EngineThreads {
       isHandoverFixed: !Number.isNaN(this.#options.searchHandoverMs),
       isSharing: !isRepetition,
       isSearchBound: this.#isSearchBound,
+      reluctance: this.#reluctance,
     };
     attempt.watchPlan(pool.run(planTask, { name: 'plan' }) as Promise<PlanResult>);
     for (let i = 1; i < this.#options.workers; i++) {

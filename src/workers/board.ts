@@ -62,11 +62,11 @@ export class Board {
     return true;
   }
 
-  /** Planner only: offers a search. */
-  open(attempt: number, fingerprint: number): void {
+  /** Planner only: offers a search from a trial on; those before it are made. */
+  open(attempt: number, fingerprint: number, trial: number): void {
     Atomics.store(this.#control, CONTROL.fingerprint, fingerprint);
     Atomics.store(this.#heads, 8, pack(attempt + 1, 2 * NO_TRIAL));
-    Atomics.store(this.#heads, 0, pack(attempt + 1, 0));
+    Atomics.store(this.#heads, 0, pack(attempt + 1, trial));
   }
 
   isOpen(attempt: number): boolean {

@@ -57,14 +57,15 @@ function runPlan(engine: EngineModule, task: PlanTask, control: Int32Array): Pla
     followers: task.isSharing ? task.searchers : 0,
     memory: task.board,
     isSearchBound: task.isSearchBound,
+    reluctance: task.reluctance,
     leavesAllTrials: task.isHandoverFixed && task.handoverMs === 0,
   });
   const port = createParallelPort(control, task.searchers, task.handoverMs, task.isHandoverFixed, lead);
   const view = engine.viewSnapshot(task.snapshot);
   const report = engine.runCycle(view, task.config, task.nowMs, task.state, sink, port);
   const { handovers, handoverMs } = port;
-  const { sharedSearches, isSearchBound } = lead;
-  return { ok: true, report: { ...report, phaseMs }, batches, handovers, handoverMs, sharedSearches, isSearchBound };
+  const { sharedSearches, isSearchBound, reluctance } = lead;
+  return { ok: true, report: { ...report, phaseMs }, batches, handovers, handoverMs, sharedSearches, isSearchBound, reluctance };
 }
 
 /** Serves the search requests of one cycle, or follows it, until the planner or main sets `stop`. */

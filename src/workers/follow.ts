@@ -2,7 +2,7 @@ import type { SearchPort, SearchRequest, SharedSearch } from '../engine/parallel
 import { WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, FAILED } from './board.ts';
 import { CONTROL, SEARCHER_HEARTBEAT_MS } from './protocol.ts';
-import { KnownCourse, SharedCourse, sleepUntilRung } from './teamwork.ts';
+import { HelperCourse, KnownCourse, sleepUntilRung } from './teamwork.ts';
 
 /** Thrown by the port when the planner needs no more help; ends the follower's cycle. */
 export class CycleOver extends Error {}
@@ -38,7 +38,7 @@ export class FollowerPort implements SearchPort {
     this.#awaitOutcome();
     const outcome = this.#board.outcome(this.#attempt++);
     if (outcome === FAILED) return null;
-    const found = search.run(search.isDivisible ? new KnownCourse(outcome) : WHOLE_COURSE);
+    const found = search.run(search.isDivisible ? new KnownCourse(outcome, search.counts) : WHOLE_COURSE);
     if (found === null) throw diverged();
     return found;
   }
@@ -52,7 +52,12 @@ export class FollowerPort implements SearchPort {
     // Only as long as the outcome is unknown is it this search's.
     if (board.known() > attempt) return;
     if (fingerprint !== search.fingerprint) throw diverged();
-    const found = search.run(new HelperCourse(board, this.#control, attempt, search.counts));
+    const course = new HelperCourse(board, this.#control, attempt, search.counts, {
+      // The next trial that nobody has taken is never behind one who goes on.
+      isMine: (trial) => board.isShared(trial) && board.take(attempt, trial),
+      isOver: (trial) => !board.isShared(trial) || board.known() > attempt || trial > board.stop(attempt).trial,
+    });
+    const found = search.run(course);
     if (found !== null) search.undo(found);
   }
 
@@ -67,20 +72,6 @@ export class FollowerPort implements SearchPort {
       sleepUntilRung(this.#control, CONTROL.followerBell, CONTROL.followersAsleep, isAwaited, SEARCHER_HEARTBEAT_MS);
       throwIfOver(this.#control);
     }
-  }
-}
-
-/** A search is over for a helper too when its outcome is known, or when its trials are too many for the board. */
-class HelperCourse extends SharedCourse {
-  readonly #isDone: (trial: number) => boolean;
-
-  constructor(board: Board, control: Int32Array, attempt: number, counts: ConstructorParameters<typeof SharedCourse>[3]) {
-    super(board, control, attempt, counts, (_course, trial) => board.isShared(trial));
-    this.#isDone = (trial) => !board.isShared(trial) || board.known() > attempt;
-  }
-
-  override isOver(): boolean {
-    return this.#isDone(this.trials) || super.isOver();
   }
 }
 

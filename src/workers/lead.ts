@@ -1,11 +1,22 @@
+import type { SearchCounts } from '../base/decisions.ts';
+import { searchCountsSince } from '../base/decisions.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
-import { Board, FAILED, NO_TRIAL, type Stop } from './board.ts';
+import { Board, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
+import { LeadCourse, type Offering } from './leadCourse.ts';
 import { CONTROL, PLANNER_HEARTBEAT_MS } from './protocol.ts';
-import { addCost, KnownCourse, RecordingCourse, resetTrials, ring, SharedCourse, sleepUntilRung } from './teamwork.ts';
+import { addTrialCounts, countsOf, HelperCourse, KnownCourse, ring, setTrialCounts, sleepUntilRung } from './teamwork.ts';
 
 /** Searching less than this in a cycle is never worth a second session. */
 const MIN_SEARCH_MS = 2;
+/** A search is offered when it has lasted so long: most are over before. */
+const OFFER_AFTER_MS = 0.2;
+/** So long the planner waits for trials that other threads have taken; then it makes them as well. */
+const PATIENCE_MS = 1;
+/** Shared trials after which is asked whether the help is worth it, and the part of them that others must have made. */
+const ASK_AFTER_TRIALS = 200;
+const WORTHWHILE_SHARE = 0.15;
+const MAX_RELUCTANCE = 64;
 
 export interface LeadOptions {
   /** Search workers that may help; none: nothing is shared or written down. */
@@ -13,6 +24,8 @@ export interface LeadOptions {
   readonly memory: SharedArrayBuffer;
   /** Followers start with the cycle. */
   readonly isSearchBound: boolean;
+  /** Factor on the time that must have gone into searches before followers are asked for: 1 = no experience against it. */
+  readonly reluctance: number;
   /** The planner makes no trial itself, so that what followers find is what counts: for tests of the equality of both. */
   readonly leavesAllTrials: boolean;
 }
@@ -24,23 +37,34 @@ export class Lead {
   isShared = false;
   readonly #control: Int32Array;
   readonly #board: Board | null;
-  readonly #leavesAllTrials: boolean;
+  readonly #options: LeadOptions;
   readonly #startMs = performance.now();
   /** Time a follower needs to come to the first search: about what the planner needed. */
   #catchUpMs = Number.NaN;
   #searchMs = 0;
-  #isLogFull = false;
+  /** The planner goes on alone until the cycle ends. */
+  #isAlone = false;
+  /** Shared trials of this cycle, and those of them that the planner made. */
+  #trials = 0;
+  #made = 0;
 
   constructor(control: Int32Array, options: LeadOptions) {
     this.#control = control;
     this.#board = options.followers > 0 ? new Board(control, options.memory) : null;
-    this.#leavesAllTrials = options.leavesAllTrials;
+    this.#options = options;
     if (this.#board !== null && options.isSearchBound) this.#share(this.#board);
   }
 
   /** More time went into searches than into all that a follower must do before it can help. */
   get isSearchBound(): boolean {
-    return this.#searchMs > Math.max(MIN_SEARCH_MS, this.#catchUpMs);
+    return !this.#isAlone && this.#searchMs > this.#options.reluctance * Math.max(MIN_SEARCH_MS, this.#catchUpMs);
+  }
+
+  /** For the next cycle: grows when help was of little use, and shrinks again. */
+  get reluctance(): number {
+    const { reluctance } = this.#options;
+    if (this.#trials < ASK_AFTER_TRIALS) return reluctance;
+    return this.#isHelpful() ? Math.max(1, reluctance / 2) : Math.min(MAX_RELUCTANCE, reluctance * 4);
   }
 
   tell(isPlaced: boolean): void {
@@ -49,12 +73,12 @@ export class Lead {
 
   find<T>(search: SharedSearch<T>): T | null {
     const board = this.#board;
-    if (board === null || this.#isLogFull) return search.run(WHOLE_COURSE);
+    if (board === null || this.#isAlone) return search.run(WHOLE_COURSE);
     throwIfCancelled(this.#control);
     const startMs = performance.now();
     if (Number.isNaN(this.#catchUpMs)) this.#catchUpMs = startMs - this.#startMs;
-    if (!this.isShared && (this.#leavesAllTrials || this.isSearchBound)) this.#share(board);
-    const found = this.isShared && search.isDivisible ? this.#findTogether(board, search) : this.#findAlone(board, search);
+    if (!this.isShared && (this.#options.leavesAllTrials || this.isSearchBound)) this.#share(board);
+    const found = search.isDivisible ? this.#findTogether(board, search, startMs) : this.#findWhole(board, search);
     this.#searchMs += performance.now() - startMs;
     return found;
   }
@@ -67,67 +91,127 @@ export class Lead {
     Atomics.notify(this.#control, CONTROL.epoch);
   }
 
-  #findAlone<T>(board: Board, search: SharedSearch<T>): T | null {
-    const course = new RecordingCourse();
-    const found = search.run(search.isDivisible ? course : WHOLE_COURSE);
-    this.#publish(board, found === null ? FAILED : Math.max(0, course.foundAt));
+  #findWhole<T>(board: Board, search: SharedSearch<T>): T | null {
+    const found = search.run(WHOLE_COURSE);
+    this.#publish(board, found === null ? FAILED : 0);
     return found;
   }
 
-  #findTogether<T>(board: Board, search: SharedSearch<T>): T | null {
+  #findTogether<T>(board: Board, search: SharedSearch<T>, startMs: number): T | null {
     const { counts } = search;
     const before = { ...counts };
     const attempt = board.known();
-    board.open(attempt, search.fingerprint);
-    ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
-    const course = new SharedCourse(board, this.#control, attempt, counts, (own, trial) => this.#mayTake(board, attempt, own, trial));
+    const course = new LeadCourse(board, attempt, counts, this.#offering(board, attempt, search.fingerprint, startMs));
     let found = search.run(course);
-    const stop = this.#awaitTrials(board, attempt, course.trials);
-    if (stop.trial < NO_TRIAL && course.foundAt !== stop.trial) {
+    if (course.offeredFrom < 0) {
+      this.#publish(board, found === null ? FAILED : course.foundAt);
+      return found;
+    }
+    const last = (): number => Math.min(course.trials, board.stop(attempt).trial + 1);
+    if (this.#isLate(board, attempt, course.offeredFrom, last)) {
+      if (found !== null) search.undo(found);
+      found = null;
+      this.#makeMissing(board, attempt, search, course.offeredFrom, last);
+    }
+    const stop = board.stop(attempt);
+    let { atFound } = course;
+    if (stop.trial < NO_TRIAL && (found === null || course.foundAt !== stop.trial)) {
       if (found !== null) search.undo(found);
       Object.assign(counts, before);
-      found = search.run(new KnownCourse(stop.trial));
+      const known = new KnownCourse(stop.trial, counts);
+      found = search.run(known);
+      atFound = known.atFound;
     }
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
       throw new Error('a victim search came out otherwise on another thread');
-    // The counts are those of one thread that makes every trial: they must not tell how many there were.
-    resetTrials(counts, before, course.beyond);
-    for (let trial = 0; trial < Math.min(course.trials, stop.trial + 1) && board.isShared(trial); trial++) {
-      addCost(counts, board.cost(attempt, trial)!);
-    }
+    this.#countTrials(board, attempt, counts, course, last(), found === null ? null : atFound);
     this.sharedSearches++;
     this.#publish(board, found === null ? FAILED : stop.trial);
+    this.#weigh(last() - course.offeredFrom, course.made);
     return found;
   }
 
-  #mayTake(board: Board, attempt: number, course: SharedCourse, trial: number): boolean {
-    if (!this.#leavesAllTrials || !board.isShared(trial)) return true;
-    const isUntaken = (): boolean => board.taken(attempt) <= trial && !course.isOver();
-    while (isUntaken()) this.#sleep(isUntaken);
+  #offering(board: Board, attempt: number, fingerprint: number, startMs: number): Offering {
+    const isAtOnce = this.#options.leavesAllTrials;
+    return {
+      isDue: () => this.isShared && (isAtOnce || performance.now() - startMs > OFFER_AFTER_MS),
+      offer: (trial) => {
+        board.open(attempt, fingerprint, trial);
+        ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
+      },
+      leave: isAtOnce
+        ? (trial) => {
+            const isUntaken = (): boolean => board.taken(attempt) <= trial && board.stop(attempt).trial >= trial;
+            while (isUntaken()) this.#sleep(isUntaken, PLANNER_HEARTBEAT_MS);
+          }
+        : null,
+    };
+  }
+
+  /** Waits until every trial that comes before the end is made. True: some are not, after a while. */
+  #isLate(board: Board, attempt: number, from: number, last: () => number): boolean {
+    const untilMs = performance.now() + PATIENCE_MS;
+    for (let trial = from; trial < last() && board.isShared(trial); trial++) {
+      const isMissing = (): boolean => trial < last() && board.cost(attempt, trial) === null;
+      while (isMissing()) {
+        if (!this.#options.leavesAllTrials && performance.now() >= untilMs) return true;
+        this.#sleep(isMissing, this.#options.leavesAllTrials ? PLANNER_HEARTBEAT_MS : PATIENCE_MS);
+      }
+    }
     return false;
   }
 
-  /** Waits until every trial that comes before the end is made; returns the end. */
-  #awaitTrials(board: Board, attempt: number, trials: number): Stop {
-    for (let trial = 0; trial < Math.min(trials, board.stop(attempt).trial + 1) && board.isShared(trial); trial++) {
-      const isMissing = (): boolean => board.cost(attempt, trial) === null && trial <= board.stop(attempt).trial;
-      while (isMissing()) this.#sleep(isMissing);
-    }
-    return board.stop(attempt);
+  /** Whoever has taken them may have been put off by the machine: what they would find is found here. */
+  #makeMissing<T>(board: Board, attempt: number, search: SharedSearch<T>, from: number, last: () => number): void {
+    const before = { ...search.counts };
+    const found = search.run(
+      new HelperCourse(board, this.#control, attempt, search.counts, {
+        isMine: (trial) => trial >= from && trial < last() && board.isShared(trial) && board.cost(attempt, trial) === null,
+        isOver: (trial) => trial >= last(),
+      }),
+    );
+    if (found !== null) search.undo(found);
+    // The walk was counted before.
+    Object.assign(search.counts, before);
   }
 
-  #sleep(isAwaited: () => boolean): void {
+  /** The counts of one thread that makes every trial: they must not tell how many there were. */
+  #countTrials(board: Board, attempt: number, counts: SearchCounts, course: LeadCourse, last: number, atFound: SearchCounts | null): void {
+    const sum = { ...course.atOffer };
+    addTrialCounts(sum, course.beyond);
+    if (atFound !== null) addTrialCounts(sum, searchCountsSince(atFound, counts));
+    for (let trial = course.offeredFrom; trial < last && board.isShared(trial); trial++) {
+      addTrialCounts(sum, countsOf(board.cost(attempt, trial)!));
+    }
+    setTrialCounts(counts, sum);
+  }
+
+  #isHelpful(): boolean {
+    return this.#trials - this.#made >= WORTHWHILE_SHARE * this.#trials;
+  }
+
+  /** On a busy machine followers come too late to be of use: then they are sent home. */
+  #weigh(trials: number, made: number): void {
+    this.#trials += trials;
+    this.#made += made;
+    if (this.#trials >= ASK_AFTER_TRIALS && !this.#isHelpful() && !this.#options.leavesAllTrials) this.#goAlone();
+  }
+
+  #sleep(isAwaited: () => boolean, timeoutMs: number): void {
     throwIfCancelled(this.#control);
-    sleepUntilRung(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep, isAwaited, PLANNER_HEARTBEAT_MS);
+    sleepUntilRung(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep, isAwaited, timeoutMs);
   }
 
   #publish(board: Board, outcome: number): void {
-    if (this.#isLogFull) return;
-    this.#isLogFull = !board.publish(outcome);
-    if (this.#isLogFull) {
-      Atomics.store(this.#control, CONTROL.solo, 1);
-      this.isShared = false;
-    }
-    if (this.isShared || this.#isLogFull) ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
+    if (this.#isAlone) return;
+    if (!board.publish(outcome)) this.#goAlone();
+    else if (this.isShared) ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
+  }
+
+  #goAlone(): void {
+    this.#isAlone = true;
+    this.isShared = false;
+    Atomics.store(this.#control, CONTROL.solo, 1);
+    ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
   }
 }

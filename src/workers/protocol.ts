@@ -100,6 +100,8 @@ export interface PlanTask extends CycleTask {
   readonly isSharing: boolean;
   /** The cycle before was spent searching for victims: search workers follow from the start. */
   readonly isSearchBound: boolean;
+  /** What the cycles before made of help with victim searches: see workers/lead.ts. */
+  readonly reluctance: number;
 }
 
 /** Order of the waiting jobs, worked out by a thread of its own. */
@@ -131,6 +133,7 @@ export type PlanResult =
       /** Victim searches that were shared. */
       readonly sharedSearches: number;
       readonly isSearchBound: boolean;
+      readonly reluctance: number;
     }
   | TaskFailure;
 export type SearchResult = { readonly ok: true } | TaskFailure;

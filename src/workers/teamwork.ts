@@ -17,115 +17,98 @@ export function ring(control: Int32Array, bell: number, asleep: number): void {
   if (Atomics.load(control, asleep) > 0) Atomics.notify(control, bell);
 }
 
-/** Takes every trial and remembers which one found the answer. */
-export class RecordingCourse implements Course {
-  foundAt = -1;
-  #trial = -1;
+/** What a search has cost in trials. */
+const OF_TRIALS = ['simulations', 'rejected', 'unitsLeaving', 'narrowSimulations', 'narrowRejected'] as const;
+export type TrialCounts = Pick<SearchCounts, (typeof OF_TRIALS)[number]>;
 
-  take(): boolean {
-    this.#trial++;
-    return true;
-  }
+export function setTrialCounts(counts: SearchCounts, to: TrialCounts): void {
+  for (const name of OF_TRIALS) counts[name] = to[name];
+}
 
-  end(result: TrialEnd): void {
-    if (result === TrialEnd.found) this.foundAt = this.#trial;
-  }
+export function addTrialCounts(sum: TrialCounts, more: TrialCounts): void {
+  for (const name of OF_TRIALS) sum[name] += more[name];
+}
 
-  isOver(): boolean {
-    return false;
-  }
+export function costSince(before: SearchCounts, now: SearchCounts): TrialCost {
+  const { simulations, rejected, unitsLeaving, narrowSimulations } = searchCountsSince(before, now);
+  return { simulations, rejected, unitsLeaving, isNarrow: narrowSimulations > 0 };
+}
+
+export function countsOf({ simulations, rejected, unitsLeaving, isNarrow }: TrialCost): TrialCounts {
+  return {
+    simulations,
+    rejected,
+    unitsLeaving,
+    narrowSimulations: isNarrow ? simulations : 0,
+    narrowRejected: isNarrow ? rejected : 0,
+  };
 }
 
 /** Goes straight to the trial that is known to end the search. */
 export class KnownCourse implements Course {
+  /** The counts when the answer was found: what comes on top is no trial's. */
+  atFound: SearchCounts | null = null;
   readonly #stop: number;
+  readonly #counts: SearchCounts;
   #next = 0;
 
-  constructor(stop: number) {
+  constructor(stop: number, counts: SearchCounts) {
     this.#stop = stop;
+    this.#counts = counts;
   }
 
   take(): boolean {
     return this.#next++ === this.#stop;
   }
 
-  end(): void {}
+  end(result: TrialEnd): void {
+    if (result === TrialEnd.found) this.atFound = { ...this.#counts };
+  }
 
   isOver(): boolean {
     return this.#next > this.#stop;
   }
 }
 
-/**
- * One thread's way through a shared search: it walks past all trials and makes those that it comes to first. So the next
- * trial that nobody has taken is never behind a thread that goes on.
- */
-export class SharedCourse implements Course {
-  /** Trials come to so far. */
-  trials = 0;
-  /** The trial of this thread that found an answer, −1 = none. */
-  foundAt = -1;
-  /** Cost of trials that are too many for the board. */
-  readonly beyond = emptySearchCounts();
+/** Which trials of a search are a thread's to make, and when no later one matters. */
+export interface TrialChoice {
+  isMine(trial: number): boolean;
+  /** `trial`: the next one. */
+  isOver(trial: number): boolean;
+}
+
+/** A helper's way through a search: it walks past all trials, makes those of its choice and puts them on the board. */
+export class HelperCourse implements Course {
   readonly #board: Board;
   readonly #control: Int32Array;
   readonly #attempt: number;
   readonly #counts: SearchCounts;
-  readonly #mayTake: (course: SharedCourse, trial: number) => boolean;
+  readonly #choice: TrialChoice;
+  #trials = 0;
   #before = emptySearchCounts();
 
-  /** `mayTake`: asked at each trial of the board; it may wait, and takes part in the decision who makes the trial. */
-  constructor(
-    board: Board,
-    control: Int32Array,
-    attempt: number,
-    counts: SearchCounts,
-    mayTake: (course: SharedCourse, trial: number) => boolean,
-  ) {
+  constructor(board: Board, control: Int32Array, attempt: number, counts: SearchCounts, choice: TrialChoice) {
     this.#board = board;
     this.#control = control;
     this.#attempt = attempt;
     this.#counts = counts;
-    this.#mayTake = mayTake;
+    this.#choice = choice;
   }
 
   take(): boolean {
-    const trial = this.trials++;
-    if (!this.#mayTake(this, trial)) return false;
-    if (this.#board.isShared(trial) && !(this.#board.taken(this.#attempt) === trial && this.#board.take(this.#attempt, trial)))
-      return false;
+    if (!this.#choice.isMine(this.#trials++)) return false;
     this.#before = { ...this.#counts };
     return true;
   }
 
   end(result: TrialEnd): void {
-    const trial = this.trials - 1;
+    const trial = this.#trials - 1;
     if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
-    if (result === TrialEnd.found) this.foundAt = trial;
-    const { simulations, rejected, unitsLeaving, narrowSimulations } = searchCountsSince(this.#before, this.#counts);
-    const cost = { simulations, rejected, unitsLeaving, isNarrow: narrowSimulations > 0 };
-    if (this.#board.isShared(trial)) this.#board.finish(this.#attempt, trial, cost);
-    else addCost(this.beyond, cost);
+    this.#board.finish(this.#attempt, trial, costSince(this.#before, this.#counts));
     ring(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep);
   }
 
   isOver(): boolean {
-    return this.trials > this.#board.stop(this.#attempt).trial;
+    return this.#choice.isOver(this.#trials);
   }
-}
-
-export function addCost(sum: SearchCounts, { simulations, rejected, unitsLeaving, isNarrow }: TrialCost): void {
-  sum.simulations += simulations;
-  sum.rejected += rejected;
-  sum.unitsLeaving += unitsLeaving;
-  if (!isNarrow) return;
-  sum.narrowSimulations += simulations;
-  sum.narrowRejected += rejected;
-}
-
-const OF_TRIALS = ['simulations', 'rejected', 'unitsLeaving', 'narrowSimulations', 'narrowRejected'] as const;
-
-/** Sets what trials add to back to what it was before, plus what some have added since. */
-export function resetTrials(sum: SearchCounts, before: SearchCounts, since: SearchCounts): void {
-  for (const name of OF_TRIALS) sum[name] = before[name] + since[name];
 }

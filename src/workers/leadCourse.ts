@@ -1,0 +1,81 @@
+import { emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import { type Course, TrialEnd } from '../engine/parallel.ts';
+import type { Board } from './board.ts';
+import { addTrialCounts, costSince } from './teamwork.ts';
+
+/** When a search is put on the board. */
+export interface Offering {
+  /** Asked before each trial. */
+  isDue(): boolean;
+  /** Offers the search from this trial on. */
+  offer(trial: number): void;
+  /** Waits until somebody has taken the trial, or it does not matter any more; null: the planner takes part itself. */
+  readonly leave: ((trial: number) => void) | null;
+}
+
+/**
+ * The planner's way through a search: alone at first; once it is offered it makes the trials that it comes to before
+ * anybody else.
+ */
+export class LeadCourse implements Course {
+  /** Trials come to so far. */
+  trials = 0;
+  /** The first trial that others could make, −1 = not offered. */
+  offeredFrom = -1;
+  /** Trials that the planner made since then. */
+  made = 0;
+  /** The trial of this thread that found an answer, −1 = none, with the counts of that moment. */
+  foundAt = -1;
+  atFound: SearchCounts | null = null;
+  /** The counts when it was offered, and those of trials that are too many for the board. */
+  atOffer = emptySearchCounts();
+  readonly beyond = emptySearchCounts();
+  readonly #board: Board;
+  readonly #attempt: number;
+  readonly #counts: SearchCounts;
+  readonly #offering: Offering;
+  #before = emptySearchCounts();
+
+  constructor(board: Board, attempt: number, counts: SearchCounts, offering: Offering) {
+    this.#board = board;
+    this.#attempt = attempt;
+    this.#counts = counts;
+    this.#offering = offering;
+  }
+
+  take(): boolean {
+    const trial = this.trials++;
+    if (this.offeredFrom < 0 && this.#board.isShared(trial) && this.#offering.isDue()) {
+      this.offeredFrom = trial;
+      this.atOffer = { ...this.#counts };
+      this.#offering.offer(trial);
+    }
+    if (this.offeredFrom < 0) return true;
+    if (this.#board.isShared(trial)) {
+      if (this.#offering.leave !== null) {
+        this.#offering.leave(trial);
+        return false;
+      }
+      if (!this.#board.take(this.#attempt, trial)) return false;
+    }
+    this.made++;
+    this.#before = { ...this.#counts };
+    return true;
+  }
+
+  end(result: TrialEnd): void {
+    const trial = this.trials - 1;
+    if (result === TrialEnd.found) {
+      this.foundAt = trial;
+      this.atFound = { ...this.#counts };
+    }
+    if (this.offeredFrom < 0) return;
+    if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
+    if (this.#board.isShared(trial)) this.#board.finish(this.#attempt, trial, costSince(this.#before, this.#counts));
+    else addTrialCounts(this.beyond, searchCountsSince(this.#before, this.#counts));
+  }
+
+  isOver(): boolean {
+    return this.offeredFrom >= 0 && this.trials > this.#board.stop(this.#attempt).trial;
+  }
+}
