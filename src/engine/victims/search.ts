@@ -10,7 +10,8 @@ import { createEligibility, type Eligibility, type VictimAction } from './eligib
 import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
-import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
+import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
+import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
 import { addAmounts, afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
 
@@ -321,9 +322,9 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
 type Settle = (x: Search) => Unit[];
 
 /**
- * Units that only moved made room for nobody if the job also fits, anywhere, with all of them back in place: tried once, kept
- * when it takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved ahead of the preemptor, which
- * is not for the search to question.
+ * Units that only moved made room for nobody if the job also fits, anywhere, with them back in place: all of them are tried
+ * first, then parts, kept when that takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved
+ * ahead of the preemptor, which is not for the search to question.
  */
 function withFewerMoves(
   x: Search,
@@ -336,24 +337,50 @@ function withFewerMoves(
   const s = x.st.session;
   const moved: Unit[] = [];
   const isLeaving = new Set<number>();
-  const settled = leaving.filter((unit) => !ahead.has(unit));
-  for (let i = settled.length - 1; i >= 0; i--) {
-    const unit = settled[i]!;
+  for (let i = leaving.length - 1; i >= 0; i--) {
+    const unit = leaving[i]!;
+    if (ahead.has(unit)) continue;
     if (!isLeaving.has(unit.job) && unit.pods.every((p) => !s.evicted.has(p))) moved.push(unit);
     else isLeaving.add(unit.job);
   }
-  if (moved.length === 0 || moved.length === settled.length) return leaving;
-  const [deleted, changed] = priceOf(s, leaving);
-  undoTo(x.st, mark);
-  for (const unit of moved) for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
-  if (placePreemptor(x, null)) {
-    const better = settle(x);
-    const [deletedNow, changedNow] = priceOf(s, better);
-    if (isValid(x, better) && deletedNow <= deleted && changedNow < changed) return better;
-  }
+  if (moved.length === 0) return leaving;
+  let [deleted, changed] = priceOf(s, leaving);
+  let best: readonly Unit[] = leaving;
+  const kept = spareMost(moved, (stay) => {
+    const others = areLast(stay, moved) ? settleBeside(x, settle, mark, leaving, stay) : null;
+    if (others === null) return false;
+    const [deletedNow, changedNow] = priceOf(s, others);
+    if (deletedNow > deleted || changedNow >= changed) return false;
+    [best, deleted, changed] = [others, deletedNow, changedNow];
+    return true;
+  });
+  if (best !== leaving) return settleBeside(x, settle, mark, leaving, kept)!;
   undoTo(x.st, mark);
   placePreemptor(x, nodes);
   return settle(x);
+}
+
+/** Of each job the last units stay: it leaves from its first unit on. `moved` has the last ones first. */
+function areLast(stay: readonly Unit[], moved: readonly Unit[]): boolean {
+  const staying = new Set(stay);
+  const isLeaving = new Set<number>();
+  for (const unit of moved) {
+    if (!staying.has(unit)) isLeaving.add(unit.job);
+    else if (isLeaving.has(unit.job)) return false;
+  }
+  return true;
+}
+
+/** The trial anew, anywhere, with only those out of place that left it and do not `stay`. Null when that does not hold. */
+function settleBeside(x: Search, settle: Settle, mark: number, leaving: readonly Unit[], stay: readonly Unit[]): Unit[] | null {
+  const s = x.st.session;
+  const out = new Set(leaving);
+  for (const unit of stay) out.delete(unit);
+  undoTo(x.st, mark);
+  for (const unit of x.units) if (!out.has(unit)) for (const p of unit.pods) if (s.evicted.has(p)) restore(x.st, p, nodeOf(s, p));
+  if (!placePreemptor(x, null)) return null;
+  const others = settle(x);
+  return isValid(x, others) ? others : null;
 }
 
 /** Pods deleted without a place, and all pods that leave their place. */
@@ -487,19 +514,4 @@ function isOverBudget(x: Search): boolean {
   let budget = 0;
   for (const [side, most] of budgets) budget += Math.min(most, held.get(side)!);
   return room + budget < x.need.gpuMilli;
-}
-
-/** GPUs of a node that are idle or leaving, parts of shared devices counted generously. */
-function freeGpus(s: Session, n: number): number {
-  const { ledger: l, groups, facts } = s.state;
-  let gpus = l.idleGpu[n]! + l.releasingGpu[n]!;
-  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
-    if (groups.usedMib[g] === 0) continue;
-    gpus += Math.max(0, (facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]!) / facts.gpuMemoryMib[n]!);
-  }
-  for (let d = 0; d < s.dimNames.length; d++) {
-    const each = s.migGpusOfDim[d]!;
-    if (each > 0) gpus += each * (l.idleScalar[d * s.state.sizes.nodes + n]! + l.releasingScalar[d * s.state.sizes.nodes + n]!);
-  }
-  return gpus;
 }
