@@ -2,14 +2,14 @@ import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
 import { type Course, TrialEnd } from '../parallel.ts';
 import { divergingPair } from '../queues/queueTree.ts';
-import { nodeOf, statusOf } from '../session/occupy.ts';
+import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { Status } from '../session/status.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
 import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
-import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
+import { SIMULATION } from './replace.ts';
+import { goneUnits, isCheaper, keepBest, keepLight, moveByScore, type Price, priceOf, type Settle, unitsElsewhere } from './settle.ts';
 import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
@@ -283,9 +283,17 @@ function cheapestNodes(x: Search): Int32Array | null {
   return Int32Array.from(chosen).sort();
 }
 
+/** A trial that holds. */
+interface Outcome {
+  readonly settle: Settle;
+  readonly leaving: readonly Unit[];
+  readonly price: Price;
+}
+
 /**
  * Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not
- * hold. What can stay, stays; where that does not do, everybody is put where it scores best.
+ * hold. What can stay, stays, in the way that takes fewer pods from their places; where that does not do, everybody is put
+ * where it scores best.
  */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
   if (!isMine(x)) return null;
@@ -296,68 +304,78 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
 }
 
 function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
-  const s = x.st.session;
   const mark = x.st.ops.length;
-  for (const settle of x.action === 'preempt' ? [keepThenMove] : [keepThenMove, moveByScore]) {
-    if (!placePreemptor(x, nodes)) {
-      undoTo(x.st, mark);
-      return null;
-    }
-    const ahead = unitsElsewhere(x);
-    const leaving = settle(x);
-    if (isValid(x, leaving)) {
-      const units = withFewerMoves(x, nodes, settle, mark, leaving, new Set(ahead));
-      return { units, start: x.start };
-    }
-    s.search.rejected++;
+  const again = (): boolean => {
     undoTo(x.st, mark);
-    if (isOverBudget(x)) {
-      x.isHopeless = true;
-      return null;
+    return placePreemptor(x, nodes);
+  };
+  let best: Outcome | null = null;
+  if (again()) {
+    const ahead = new Set(unitsElsewhere(x));
+    best = settleBy(x, keepBest);
+    let latest = best;
+    if (best === null) {
+      undoTo(x.st, mark);
+      x.isHopeless = isOverBudget(x);
+      if (x.isHopeless) return null;
+    }
+    // Less than one unit is not to be had.
+    if (best === null || best.leaving.length > 1) {
+      again();
+      latest = settleBy(x, keepLight);
+      if (best === null || (latest !== null && isCheaper(latest.price, best.price))) best = latest;
+    }
+    if (best === null && x.action !== 'preempt') {
+      again();
+      latest = settleBy(x, moveByScore);
+      best = latest;
+    }
+    if (best !== null) {
+      if (best !== latest) {
+        again();
+        best.settle(x);
+      }
+      return { units: withFewerMoves(x, again, best, mark, ahead), start: x.start };
     }
   }
+  undoTo(x.st, mark);
   return null;
 }
 
-type Settle = (x: Search) => Unit[];
+function settleBy(x: Search, settle: Settle): Outcome | null {
+  const { session } = x.st;
+  const leaving = settle(x);
+  if (isValid(x, leaving)) return { settle, leaving, price: priceOf(session, leaving) };
+  session.search.rejected++;
+  return null;
+}
 
 /**
  * Units that only moved made room for nobody if the job also fits, anywhere, with them back in place: all of them are tried
  * first, then parts, kept when that takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved
  * ahead of the preemptor, which is not for the search to question.
  */
-function withFewerMoves(
-  x: Search,
-  nodes: Int32Array | null,
-  settle: Settle,
-  mark: number,
-  leaving: readonly Unit[],
-  ahead: ReadonlySet<Unit>,
-): readonly Unit[] {
-  const s = x.st.session;
+function withFewerMoves(x: Search, again: () => boolean, found: Outcome, mark: number, ahead: ReadonlySet<Unit>): readonly Unit[] {
+  const { leaving } = found;
   const moved: Unit[] = [];
   const isLeaving = new Set<number>();
-  for (let i = leaving.length - 1; i >= 0; i--) {
-    const unit = leaving[i]!;
+  for (const unit of leaving.toReversed()) {
     if (ahead.has(unit)) continue;
-    if (!isLeaving.has(unit.job) && unit.pods.every((p) => !s.evicted.has(p))) moved.push(unit);
+    if (!isLeaving.has(unit.job) && unit.pods.every((p) => !x.st.session.evicted.has(p))) moved.push(unit);
     else isLeaving.add(unit.job);
   }
   if (moved.length === 0) return leaving;
-  let [deleted, changed] = priceOf(s, leaving);
-  let best: readonly Unit[] = leaving;
+  let { price } = found;
   const kept = spareMost(moved, (stay) => {
-    const others = areLast(stay, moved) ? settleBeside(x, settle, mark, leaving, stay) : null;
-    if (others === null) return false;
-    const [deletedNow, changedNow] = priceOf(s, others);
-    if (deletedNow > deleted || changedNow >= changed) return false;
-    [best, deleted, changed] = [others, deletedNow, changedNow];
+    const others = areLast(stay, moved) ? settleBeside(x, found, mark, stay) : null;
+    if (others === null || others.price.deleted > price.deleted || others.price.changed >= price.changed) return false;
+    price = others.price;
     return true;
   });
-  if (best !== leaving) return settleBeside(x, settle, mark, leaving, kept)!;
-  undoTo(x.st, mark);
-  placePreemptor(x, nodes);
-  return settle(x);
+  const fewer = kept.length === 0 ? null : settleBeside(x, found, mark, kept);
+  if (fewer !== null) return fewer.leaving;
+  again();
+  return found.settle(x);
 }
 
 /** Of each job the last units stay: it leaves from its first unit on. `moved` has the last ones first. */
@@ -372,26 +390,13 @@ function areLast(stay: readonly Unit[], moved: readonly Unit[]): boolean {
 }
 
 /** The trial anew, anywhere, with only those out of place that left it and do not `stay`. Null when that does not hold. */
-function settleBeside(x: Search, settle: Settle, mark: number, leaving: readonly Unit[], stay: readonly Unit[]): Unit[] | null {
+function settleBeside(x: Search, { settle, leaving }: Outcome, mark: number, stay: readonly Unit[]): Outcome | null {
   const s = x.st.session;
   const out = new Set(leaving);
   for (const unit of stay) out.delete(unit);
   undoTo(x.st, mark);
   for (const unit of x.units) if (!out.has(unit)) for (const p of unit.pods) if (s.evicted.has(p)) restore(x.st, p, nodeOf(s, p));
-  if (!placePreemptor(x, null)) return null;
-  const others = settle(x);
-  return isValid(x, others) ? others : null;
-}
-
-/** Pods deleted without a place, and all pods that leave their place. */
-function priceOf(s: Session, leaving: readonly Unit[]): readonly [deleted: number, changed: number] {
-  let deleted = 0;
-  let changed = 0;
-  for (const unit of leaving) {
-    changed += unit.pods.length;
-    for (const p of unit.pods) if (s.evicted.has(p)) deleted++;
-  }
-  return [deleted, changed];
+  return placePreemptor(x, null) ? settleBy(x, settle) : null;
 }
 
 function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
@@ -415,50 +420,6 @@ function restoreElsewhere(x: Search, nodes: Int32Array): void {
 
 function jobOf(s: Session, podRow: number): number {
   return s.podSets.job[s.tasks.podSet[podRow]!]!;
-}
-
-/** Units taken that are gone as things stand: in a narrow search most were put back. */
-function goneUnits(x: Search): Unit[] {
-  const { evicted } = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => evicted.has(p)));
-}
-
-/** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
-function moveByScore(x: Search): Unit[] {
-  const jobs = new Set<number>();
-  const units = goneUnits(x);
-  for (let i = units.length - 1; i >= 0; i--) jobs.add(units[i]!.job);
-  for (const job of jobs) moveJob(x.st, job);
-  return unitsThatLeft(x);
-}
-
-/** Lets units stay, best protected first, then moves the others, best first; returns those that left their place. */
-function keepThenMove(x: Search): Unit[] {
-  // What is left of a job when a unit goes needs the units before it gone: a job leaves from its first unit on.
-  const isLeaving = new Set<number>();
-  const units = goneUnits(x);
-  for (let i = units.length - 1; i >= 0; i--) {
-    const unit = units[i]!;
-    if (!isLeaving.has(unit.job) && keepInPlace(x.st, unit, x.start)) continue;
-    isLeaving.add(unit.job);
-  }
-  // In the order in which they were found, the best protected first.
-  for (const job of isLeaving) moveJob(x.st, job);
-  return unitsThatLeft(x);
-}
-
-/** Units with a pod that has another place. */
-function unitsElsewhere(x: Search): Unit[] {
-  const s = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => statusOf(s, p) === Status.pipelined));
-}
-
-/** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
-function unitsThatLeft(x: Search): Unit[] {
-  const s = x.st.session;
-  const left = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
-  s.search.unitsLeaving += left.length;
-  return left;
 }
 
 function isValid(x: Search, leaving: readonly Unit[]): boolean {
