@@ -8,6 +8,7 @@ import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
 import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
+import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
 import { goneUnits, isCheaper, keepBest, keepLight, moveByScore, type Price, priceOf, type Settle, unitsElsewhere } from './settle.ts';
 import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
@@ -86,6 +87,8 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   };
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
+  // Promises of this cycle hold nothing: nobody is evicted while one of them will do.
+  if (solution === null && takePromises(search)) solution = { units: [], start };
   if (solution === null && tasks.length === 1) {
     solution = searchSingle(search);
     if (solution === null && !search.isHopeless) restart(search, order);
