@@ -40,6 +40,11 @@ export function createWaitingJobs(s: Session, candidates: readonly number[]): Wa
   return { passedOver: new Map(), atStart, perQueue: new Map(), untried, tree: null };
 }
 
+/** As if nobody waited beside the job that is served: each queue stands for itself. */
+export function nobodyWaiting(): WaitingJobs {
+  return { passedOver: new Map(), atStart: new Map(), perQueue: new Map(), untried: new Set(), tree: null };
+}
+
 export function isWaiting(s: Session, job: number): boolean {
   return s.jobs.queue[job]! >= 0 && jobCount(s, job, SET_CELL.pending) > 0;
 }
@@ -80,7 +85,8 @@ export function listWaiting(s: Session, w: WaitingJobs): void {
 
 /**
  * Victims that stand before the reclaimer in the scheduling order are placed before it (spec 04 section 5.5): what they are
- * entitled to is not the reclaimer's to take (`stepOf`: which of a victim's pods come next). The order is looked at anew after each, since their queues then hold more.
+ * entitled to is not the reclaimer's to take. The order is looked at anew after each, since their queues then hold more.
+ * `stepOf`: which of a victim's pods come next.
  */
 export function placeThoseAhead(
   st: Statement,

@@ -6,11 +6,11 @@ import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
-import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
+import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
-import { goneUnits, isCheaper, keepBest, keepLight, moveByScore, type Price, priceOf, type Settle, unitsElsewhere } from './settle.ts';
+import { goneUnits, isCheaper, keepBest, keepLight, moveByScore, type Price, priceOf, type Settle } from './settle.ts';
 import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
@@ -64,6 +64,22 @@ export interface Solution {
  * failure it is as it was.
  */
 export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
+  const s = st.session;
+  const base = st.ops.length;
+  const found = findVictims(st, wanted);
+  if (found === null || wanted.action !== 'reclaim') return found;
+  const price = priceOf(s, found.units);
+  if (price.changed === price.deleted) return found;
+  // That it may be served is settled. Waiting jobs made victims stand before it that do not by themselves: without them
+  // less may do (spec 04 section 12.6).
+  undoTo(st, base);
+  const direct = findVictims(st, { ...wanted, waiting: nobodyWaiting() });
+  if (direct !== null && isCheaper(priceOf(s, direct.units), price)) return direct;
+  undoTo(st, base);
+  return findVictims(st, wanted);
+}
+
+function findVictims(st: Statement, wanted: Wanted): Solution | null {
   const s = st.session;
   const { action, job, tasks, order } = wanted;
   const need = needOf(s, tasks, s.minGpuMib, true);
@@ -314,7 +330,6 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
   };
   let best: Outcome | null = null;
   if (again()) {
-    const ahead = new Set(unitsElsewhere(x));
     best = settleBy(x, keepBest);
     let latest = best;
     if (best === null) {
@@ -338,7 +353,7 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
         again();
         best.settle(x);
       }
-      return { units: withFewerMoves(x, again, best, mark, ahead), start: x.start };
+      return { units: withFewerMoves(x, again, best, mark), start: x.start };
     }
   }
   undoTo(x.st, mark);
@@ -355,15 +370,13 @@ function settleBy(x: Search, settle: Settle): Outcome | null {
 
 /**
  * Units that only moved made room for nobody if the job also fits, anywhere, with them back in place: all of them are tried
- * first, then parts, kept when that takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved
- * ahead of the preemptor, which is not for the search to question.
+ * first, then parts, kept when that takes fewer pods from their places (spec 04 section 12.5).
  */
-function withFewerMoves(x: Search, again: () => boolean, found: Outcome, mark: number, ahead: ReadonlySet<Unit>): readonly Unit[] {
+function withFewerMoves(x: Search, again: () => boolean, found: Outcome, mark: number): readonly Unit[] {
   const { leaving } = found;
   const moved: Unit[] = [];
   const isLeaving = new Set<number>();
   for (const unit of leaving.toReversed()) {
-    if (ahead.has(unit)) continue;
     if (!isLeaving.has(unit.job) && unit.pods.every((p) => !x.st.session.evicted.has(p))) moved.push(unit);
     else isLeaving.add(unit.job);
   }

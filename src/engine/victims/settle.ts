@@ -84,12 +84,6 @@ export function goneUnits(x: Trial): Unit[] {
   return x.units.filter((unit) => unit.pods.some((p) => evicted.has(p)));
 }
 
-/** Units with a pod that has another place. */
-export function unitsElsewhere(x: Trial): Unit[] {
-  const s = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => statusOf(s, p) === Status.pipelined));
-}
-
 /** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
 function unitsThatLeft(x: Trial): Unit[] {
   const s = x.st.session;
