@@ -10,7 +10,7 @@ import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.
 import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
-import { goneUnits, isCheaper, keepBest, keepLight, moveByScore, type Price, priceOf, type Settle } from './settle.ts';
+import { goneUnits, isCheaper, keepBest, keepLight, keptHeavier, moveByScore, type Price, priceOf, type Settle } from './settle.ts';
 import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
@@ -330,15 +330,17 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
   };
   let best: Outcome | null = null;
   if (again()) {
+    const evicted = goneUnits(x);
     best = settleBy(x, keepBest);
     let latest = best;
+    // Less than one unit is not to be had.
+    const mayBeLighter = best?.leaving.length !== 1 && keptHeavier(x.st.session, evicted, best?.leaving ?? goneUnits(x));
     if (best === null) {
       undoTo(x.st, mark);
       x.isHopeless = isOverBudget(x);
       if (x.isHopeless) return null;
     }
-    // Less than one unit is not to be had.
-    if (best === null || best.leaving.length > 1) {
+    if (mayBeLighter) {
       again();
       latest = settleBy(x, keepLight);
       if (best === null || (latest !== null && isCheaper(latest.price, best.price))) best = latest;

@@ -28,30 +28,42 @@ export const keepBest: Settle = (x) => keepThenMove(x, goneUnits(x).reverse());
 export const keepLight: Settle = (x) => {
   const s = x.st.session;
   const units = goneUnits(x).reverse();
-  const jobs = new Map<number, { readonly units: Unit[]; gpuMilli: number; milliCpu: number; pods: number }>();
+  const perJob = new Map<number, Unit[]>();
   for (const unit of units) {
-    let job = jobs.get(unit.job);
-    if (job === undefined) {
-      job = { units: [], gpuMilli: 0, milliCpu: 0, pods: 0 };
-      jobs.set(unit.job, job);
-    }
-    job.units.push(unit);
-    for (const p of unit.pods) {
-      const node = nodeOf(s, p);
-      if (node < 0) continue;
-      const request = requestOf(s, p);
-      job.gpuMilli += acceptedGpuMilli(s, p, request, node);
-      job.milliCpu += request.milliCpu;
-      job.pods++;
-    }
+    const own = perJob.get(unit.job);
+    if (own === undefined) perJob.set(unit.job, [unit]);
+    else own.push(unit);
   }
   // Equal jobs stay best protected first; units of one job keep their order.
-  const light = [...jobs.values()].sort((a, b) => a.gpuMilli / a.pods - b.gpuMilli / b.pods || a.milliCpu / a.pods - b.milliCpu / b.pods);
+  const weighed = [...perJob.values()].map((own) => ({ own, weight: weightOf(s, { ...own[0]!, pods: own.flatMap((unit) => unit.pods) }) }));
+  weighed.sort((a, b) => a.weight - b.weight);
   return keepThenMove(
     x,
-    light.flatMap((job) => job.units),
+    weighed.flatMap(({ own }) => own),
   );
 };
+
+/** Did one of the evicted units stay that holds more per pod than one that left? If not, `keepLight` does as `keepBest` did. */
+export function keptHeavier(s: Session, evicted: readonly Unit[], leaving: readonly Unit[]): boolean {
+  const left = new Set(leaving);
+  if (left.size === evicted.length) return false;
+  let lightest = Number.POSITIVE_INFINITY;
+  for (const unit of leaving) lightest = Math.min(lightest, weightOf(s, unit));
+  return evicted.some((unit) => !left.has(unit) && weightOf(s, unit) > lightest);
+}
+
+/** GPUs per pod of a unit, then CPUs, in one number. */
+function weightOf(s: Session, unit: Unit): number {
+  let gpuMilli = 0;
+  let milliCpu = 0;
+  for (const p of unit.pods) {
+    const node = nodeOf(s, p);
+    const request = requestOf(s, p);
+    if (node >= 0) gpuMilli += acceptedGpuMilli(s, p, request, node);
+    milliCpu += request.milliCpu;
+  }
+  return (gpuMilli * 1e9 + milliCpu) / unit.pods.length;
+}
 
 /** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
 export const moveByScore: Settle = (x) => {
