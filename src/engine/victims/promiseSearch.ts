@@ -48,7 +48,6 @@ export function takePromises(x: PromiseSearch): boolean {
     chunks.length = 0;
   };
   for (let unit = popUnit(s, walk); unit !== null; unit = popUnit(s, walk)) {
-    s.search.unitsPopped++;
     const nodes = [...new Set(unit.pods.map((p) => nodeOf(s, p)))].sort((a, b) => a - b);
     const sum = new Float64Array(3);
     addAmounts(s, sum, 0, unit, 1);

@@ -1,16 +1,27 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
-import { type Course, TrialEnd } from '../parallel.ts';
+import { type Course, TrialEnd, WHOLE_COURSE } from '../parallel.ts';
 import { divergingPair } from '../queues/queueTree.ts';
 import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
 import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
-import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
+import { copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
-import { goneUnits, isCheaper, keepBest, keepLight, keptHeavier, moveByScore, type Price, priceOf, type Settle } from './settle.ts';
+import {
+  chunksOf,
+  goneUnits,
+  isCheaper,
+  keepBest,
+  keepLight,
+  keptHeavier,
+  moveByScore,
+  type Price,
+  priceOf,
+  type Settle,
+} from './settle.ts';
 import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
@@ -26,10 +37,13 @@ export interface Wanted {
   /** Most jobs that may take part. */
   readonly jobLimit: number;
   readonly course: Course;
+  /** The first answer is taken as it is. */
+  readonly isFirstTaken?: boolean;
 }
 
 /** One preemptor's search. */
 interface Search {
+  readonly wanted: Wanted;
   readonly st: Statement;
   readonly action: VictimAction;
   readonly job: number;
@@ -65,27 +79,12 @@ export interface Solution {
  */
 export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   const s = st.session;
-  const base = st.ops.length;
-  const found = findVictims(st, wanted);
-  if (found === null || wanted.action !== 'reclaim') return found;
-  const price = priceOf(s, found.units);
-  if (price.changed === price.deleted) return found;
-  // That it may be served is settled. Waiting jobs made victims stand before it that do not by themselves: without them
-  // less may do (spec 04 section 12.6).
-  undoTo(st, base);
-  const direct = findVictims(st, { ...wanted, waiting: nobodyWaiting() });
-  if (direct !== null && isCheaper(priceOf(s, direct.units), price)) return direct;
-  undoTo(st, base);
-  return findVictims(st, wanted);
-}
-
-function findVictims(st: Statement, wanted: Wanted): Solution | null {
-  const s = st.session;
   const { action, job, tasks, order } = wanted;
   const need = needOf(s, tasks, s.minGpuMib, true);
   const start = copyQueueAmounts(s);
   const eligibility = createEligibility(s, action, job, need, start);
   const search: Search = {
+    wanted,
     st,
     action,
     job,
@@ -104,7 +103,7 @@ function findVictims(st: Statement, wanted: Wanted): Solution | null {
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
   // Promises of this cycle hold nothing: nobody is evicted while one of them will do.
-  if (solution === null && takePromises(search)) solution = { units: [], start };
+  solution ??= inTurn(search, () => (takePromises(search) ? { units: [], start } : null));
   if (solution === null && tasks.length === 1) {
     solution = searchSingle(search);
     if (solution === null && !search.isHopeless) restart(search, order);
@@ -315,11 +314,35 @@ interface Outcome {
  * where it scores best.
  */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
+  return inTurn(x, () => {
+    const found = tryNodes(x, nodes);
+    return found === null ? null : withoutThoseAhead(x, found);
+  });
+}
+
+/** Makes a trial if it is this thread's turn. */
+function inTurn(x: Search, trial: () => Solution | null): Solution | null {
   if (!isMine(x)) return null;
-  const solution = tryNodes(x, nodes);
+  const solution = trial();
   if (solution !== null) x.course.end(TrialEnd.found);
   else x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
   return solution;
+}
+
+/**
+ * A reclaim that moves others is searched for again as if nobody waited. That it is served is settled: jobs that wait stand
+ * for their queues, and so put victims before the reclaimer that are not by themselves. Once it is, those need not get out
+ * of its way (spec 04 section 12.6). The answer that takes less is kept.
+ */
+function withoutThoseAhead(x: Search, found: Solution): Solution | null {
+  const { st, wanted } = x;
+  const price = priceOf(st.session, found.units);
+  if (x.action !== 'reclaim' || wanted.isFirstTaken === true || price.changed === price.deleted) return found;
+  undoTo(st, x.base);
+  const direct = searchVictims(st, { ...wanted, waiting: nobodyWaiting(), course: WHOLE_COURSE, isFirstTaken: true });
+  if (direct !== null && isCheaper(priceOf(st.session, direct.units), price)) return direct;
+  undoTo(st, x.base);
+  return searchVictims(st, { ...wanted, course: WHOLE_COURSE, isFirstTaken: true });
 }
 
 function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
@@ -450,19 +473,6 @@ function isValid(x: Search, leaving: readonly Unit[]): boolean {
     case 'preempt':
       return true;
   }
-}
-
-/** What is taken for good, unit by unit; moved pods count only if the configuration says so (spec 04 section 6.1.1). */
-function chunksOf(s: Session, leaving: readonly Unit[]): Chunk[] {
-  const chunks: Chunk[] = [];
-  for (const unit of leaving) {
-    const pods = s.config.params.allowConsolidatingReclaim ? unit.pods.filter((p) => s.evicted.has(p)) : unit.pods;
-    if (pods.length === 0) continue;
-    const sum = new Float64Array(3);
-    addAmounts(s, sum, 0, { ...unit, pods }, 1);
-    chunks.push({ queue: s.jobs.queue[unit.job]!, amounts: [sum[0]!, sum[1]!, sum[2]!] });
-  }
-  return chunks;
 }
 
 /**

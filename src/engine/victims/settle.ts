@@ -2,9 +2,10 @@ import { acceptedGpuMilli, nodeOf, requestOf, statusOf } from '../session/occupy
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
 import type { Statement } from '../statement.ts';
-import type { QueueAmounts } from './fairness.ts';
+import type { Chunk, QueueAmounts } from './fairness.ts';
 import { keepInPlace, moveJob } from './replace.ts';
 import type { Unit } from './units.ts';
+import { addAmounts } from './victimWalk.ts';
 
 /** A trial in which the preemptor has its place: what becomes of those that were evicted in mind for it. */
 export interface Trial {
@@ -123,4 +124,17 @@ export function priceOf(s: Session, leaving: readonly Unit[]): Price {
 /** Fewer pods without a place, then fewer moved (spec 04 section 10, selection rule). */
 export function isCheaper(a: Price, b: Price): boolean {
   return a.deleted < b.deleted || (a.deleted === b.deleted && a.changed < b.changed);
+}
+
+/** What is taken for good, unit by unit; moved pods count only if the configuration says so (spec 04 section 6.1.1). */
+export function chunksOf(s: Session, leaving: readonly Unit[]): Chunk[] {
+  const chunks: Chunk[] = [];
+  for (const unit of leaving) {
+    const pods = s.config.params.allowConsolidatingReclaim ? unit.pods.filter((p) => s.evicted.has(p)) : unit.pods;
+    if (pods.length === 0) continue;
+    const sum = new Float64Array(3);
+    addAmounts(s, sum, 0, { ...unit, pods }, 1);
+    chunks.push({ queue: s.jobs.queue[unit.job]!, amounts: [sum[0]!, sum[1]!, sum[2]!] });
+  }
+  return chunks;
 }
