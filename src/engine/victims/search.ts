@@ -1,13 +1,13 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
 import { type Course, TrialEnd, WHOLE_COURSE } from '../parallel.ts';
-import { divergingPair } from '../queues/queueTree.ts';
 import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
 import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
-import { copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
+import { copyQueueAmounts, isFair, type QueueAmounts } from './fairness.ts';
+import { isOverBudget } from './overBudget.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
 import {
@@ -22,10 +22,10 @@ import {
   priceOf,
   type Settle,
 } from './settle.ts';
-import { createSlotCounters, freeGpus, type SlotCounter, updateSlots } from './slots.ts';
+import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
-import { addAmounts, afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
+import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
 
 /** For whom victims are wanted, and among whom. */
 export interface Wanted {
@@ -473,34 +473,4 @@ function isValid(x: Search, leaving: readonly Unit[]): boolean {
     case 'preempt':
       return true;
   }
-}
-
-/**
- * Reclaim only: idle and leaving GPUs of the cluster and all that may be taken for good are less than what is asked for.
- * Moving victims about makes no room, so no search can succeed (spec 04 section 12.4).
- */
-function isOverBudget(x: Search): boolean {
-  if (x.action !== 'reclaim' || x.need.gpuMilli === 0) return false;
-  const s = x.st.session;
-  let room = 0;
-  // The ledgers as they were: what the units hold now is taken off again below.
-  for (let n = 0; n < s.state.sizes.nodes; n++) room += Math.max(0, freeGpus(s, n)) * 1000;
-  for (const unit of goneUnits(x)) {
-    const sum = new Float64Array(3);
-    addAmounts(s, sum, 0, unit, 1);
-    room -= sum[2]!;
-  }
-  // Leaf queues below one diverging ancestor share its budget.
-  const budgets = new Map<number, number>();
-  const held = new Map<number, number>();
-  const own = s.jobs.queue[x.job]!;
-  for (let q = 0; q < s.queues.count; q++) {
-    if (x.walk.order.jobs[q] === undefined || x.eligibility.queueVerdict[q] !== 1) continue;
-    const [, side] = divergingPair(s, own, q);
-    budgets.set(side, gpuBudgetMilli(s, x.start, own, q, x.need, x.walk.order.largestGpuMilli));
-    held.set(side, (held.get(side) ?? 0) + x.start.allocated[3 * q + 2]!);
-  }
-  let budget = 0;
-  for (const [side, most] of budgets) budget += Math.min(most, held.get(side)!);
-  return room + budget < x.need.gpuMilli;
 }
