@@ -1,7 +1,7 @@
 import { SignatureFlag } from '../base/codes.ts';
 import { NO_ROW } from '../base/rows.ts';
 import { isSamePlacement, type ZonePlacement } from './numa/align.ts';
-import { evictTask, nodeOf, placeTask, restoreTask, setStatus, statusOf } from './session/occupy.ts';
+import { evictTask, nodeOf, placeTask, restoreTask, setStatus, statusOf, unplaceTask } from './session/occupy.ts';
 import type { Session } from './session/session.ts';
 import { Status } from './session/status.ts';
 import { mark, rollback, seal } from './state/journal.ts';
@@ -39,7 +39,13 @@ export interface Restoration extends Marks {
   readonly kind: 'restore';
 }
 
-export type Operation = Placement | Eviction | Restoration;
+/** A place promised earlier in the cycle was taken back: the task waits again. */
+export interface Withdrawal extends Marks {
+  readonly kind: 'withdraw';
+  readonly oldGroups: readonly number[] | undefined;
+}
+
+export type Operation = Placement | Eviction | Restoration | Withdrawal;
 
 /** Operations that are committed or undone together (spec 03 section 5). */
 export interface Statement {
@@ -150,6 +156,16 @@ export function restore(st: Statement, podRow: number, node: number): boolean {
   return true;
 }
 
+/** Takes back the place that an earlier statement of the cycle promised to a waiting task. Not for tasks with claims or zones. */
+export function withdraw(st: Statement, podRow: number): void {
+  const s = st.session;
+  const node = nodeOf(s, podRow);
+  const at = marks(s, podRow, node);
+  const oldGroups = s.tasks.groups.get(podRow);
+  unplaceTask(s, podRow, node);
+  st.ops.push({ kind: 'withdraw', ...at, oldGroups });
+}
+
 /** Undoes operations, newest first, until `count` are left. */
 export function undoTo(st: Statement, count: number): void {
   const s = st.session;
@@ -158,6 +174,7 @@ export function undoTo(st: Statement, count: number): void {
   for (let i = st.ops.length - 1; i >= count; i--) {
     const op = st.ops[i]!;
     if (op.kind === 'place') undoIndexes(s, op);
+    else if (op.kind === 'withdraw') redoIndexes(s, op);
     else if (op.kind === 'evict') {
       s.evicted.delete(op.podRow);
       showHeld(s, op.podRow, op.node, true);
@@ -198,6 +215,13 @@ function undoIndexes(s: Session, p: Placement): void {
   if (p.oldGroups === undefined) s.tasks.groups.delete(p.podRow);
   else s.tasks.groups.set(p.podRow, p.oldGroups);
   s.numa?.stamp(p.podRow, p.oldZones);
+}
+
+function redoIndexes(s: Session, { podRow, node, oldGroups }: Withdrawal): void {
+  if (hasHostPorts(s, podRow)) s.ports.add(podRow, node);
+  if (s.hasPodAffinity) s.affinity.add(podRow, node);
+  s.csi?.add(podRow, node, true);
+  if (oldGroups !== undefined) s.tasks.groups.set(podRow, oldGroups);
 }
 
 function moveStorage(s: Session, podRow: number, node: number, toAlive: boolean): void {

@@ -6,7 +6,7 @@ import type { CycleReport } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import {
-  BOARD_BYTES,
+  boardBytes,
   CONTROL,
   CONTROL_BYTES,
   type PlanResult,
@@ -128,7 +128,7 @@ export class EngineThreads {
 
   #start(attempt: Attempt, view: SnapshotView, config: SchedulerConfig, nowMs: number, isRepetition: boolean): void {
     const pool = this.#pool!;
-    const task: SearchTask = {
+    const task = {
       engineUrl: this.#options.engineUrl,
       snapshot: view.buffer,
       config,
@@ -149,7 +149,7 @@ export class EngineThreads {
     };
     attempt.watchPlan(pool.run(planTask, { name: 'plan' }) as Promise<PlanResult>);
     for (let i = 1; i < this.#options.workers; i++) {
-      attempt.watchSearch(i, pool.run(task, { name: 'searchLoop' }) as Promise<SearchResult>);
+      attempt.watchSearch(i, pool.run({ ...task, index: i } satisfies SearchTask, { name: 'searchLoop' }) as Promise<SearchResult>);
     }
   }
 
@@ -171,7 +171,7 @@ export class EngineThreads {
 }
 
 function createBoard(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(workers > 1 ? BOARD_BYTES : 0);
+  return new SharedArrayBuffer(workers > 1 ? boardBytes(workers) : 0);
 }
 
 type Plan = Extract<PlanResult, { ok: true }>;

@@ -1,16 +1,11 @@
+import { emptySearchCounts, type SearchCounts } from '../base/decisions.ts';
 import { BOARD, CONTROL } from './protocol.ts';
 
 /** Index of the first trial that ended the search: none so far. */
 export const NO_TRIAL = 0x3fff_ffff;
 export const FAILED = -1;
 
-/** What a trial cost, as the counts of the search see it. */
-export interface TrialCost {
-  readonly simulations: number;
-  readonly rejected: number;
-  readonly unitsLeaving: number;
-  readonly isNarrow: boolean;
-}
+const COUNT_NAMES = Object.keys(emptySearchCounts()) as (keyof SearchCounts)[];
 
 /** How a shared search ended: at which trial, and whether that one found an answer. */
 export interface Stop {
@@ -25,17 +20,24 @@ export interface Stop {
  */
 export class Board {
   readonly #control: Int32Array;
+  readonly #writer: number;
   /** 0: next trial to be taken. 8: first trial that ended the search, times 2, plus 1 if it found an answer. */
   readonly #heads: BigInt64Array;
-  /** Per trial: attempt + 1 in the upper half once it is made, its cost in the lower. */
+  /** Per trial: attempt + 1 in the upper half once it is made, the thread that made it in the lower. */
   readonly #trials: BigInt64Array;
   readonly #log: Int32Array;
+  /** What trials cost, in rows of the thread that made them: a late thread writes over nothing but its own. */
+  readonly #costs: Int32Array;
 
-  constructor(control: Int32Array, memory: SharedArrayBuffer) {
+  /** `writer`: number of the thread, 0 = the planner. */
+  constructor(control: Int32Array, memory: SharedArrayBuffer, writer: number) {
     this.#control = control;
+    this.#writer = writer;
     this.#heads = new BigInt64Array(memory, 0, BOARD.headWords);
     this.#trials = new BigInt64Array(memory, 8 * BOARD.headWords, BOARD.trials);
-    this.#log = new Int32Array(memory, 8 * (BOARD.headWords + BOARD.trials), BOARD.logEntries);
+    const logAt = 8 * (BOARD.headWords + BOARD.trials);
+    this.#log = new Int32Array(memory, logAt, BOARD.logEntries);
+    this.#costs = new Int32Array(memory, logAt + 4 * BOARD.logEntries);
   }
 
   /** For a new cycle, before any thread looks. */
@@ -106,26 +108,36 @@ export class Board {
     }
   }
 
-  /** Says that a trial is made. */
-  finish(attempt: number, trial: number, cost: TrialCost): void {
-    const word = pack(attempt + 1, cost.simulations | (cost.rejected << 5) | (cost.isNarrow ? 1 << 10 : 0) | (cost.unitsLeaving << 11));
-    for (let old = Atomics.load(this.#trials, trial); old < word; ) {
+  /** Says that this thread has made a trial. Whoever makes one again finds the same. */
+  finish(attempt: number, trial: number, cost: SearchCounts): void {
+    const at = this.#costAt(this.#writer, trial);
+    for (let i = 0; i < COUNT_NAMES.length; i++) this.#costs[at + i] = cost[COUNT_NAMES[i]!];
+    const word = pack(attempt + 1, this.#writer);
+    for (let old = Atomics.load(this.#trials, trial); upper(old) < attempt + 1; ) {
       const seen = Atomics.compareExchange(this.#trials, trial, old, word);
       if (seen === old) return;
       old = seen;
     }
   }
 
-  /** What a trial of the search cost; null while it is not made. */
-  cost(attempt: number, trial: number): TrialCost | null {
-    const word = Atomics.load(this.#trials, trial);
-    if (upper(word) !== attempt + 1) return null;
-    const bits = lower(word);
-    return { simulations: bits & 31, rejected: (bits >> 5) & 31, isNarrow: ((bits >> 10) & 1) === 1, unitsLeaving: bits >>> 11 };
+  isMade(attempt: number, trial: number): boolean {
+    return upper(Atomics.load(this.#trials, trial)) === attempt + 1;
+  }
+
+  /** What a trial that is made cost. */
+  cost(trial: number): SearchCounts {
+    const at = this.#costAt(lower(Atomics.load(this.#trials, trial)), trial);
+    const cost = emptySearchCounts();
+    for (let i = 0; i < COUNT_NAMES.length; i++) cost[COUNT_NAMES[i]!] = this.#costs[at + i]!;
+    return cost;
   }
 
   isShared(trial: number): boolean {
     return trial < BOARD.trials;
+  }
+
+  #costAt(writer: number, trial: number): number {
+    return (writer * BOARD.trials + trial) * BOARD.costWords;
   }
 }
 

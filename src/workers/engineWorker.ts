@@ -114,7 +114,7 @@ let ownState = new SharedArrayBuffer(0);
 function follow(engine: EngineModule, task: SearchTask, control: Int32Array): void {
   const bytes = task.state.byteLength;
   if (ownState.byteLength < bytes || ownState.byteLength > 4 * bytes) ownState = new SharedArrayBuffer(bytes);
-  const port = new FollowerPort(control, task.board);
+  const port = new FollowerPort(control, task.board, task.index);
   try {
     engine.followCycle(engine.viewSnapshot(task.snapshot), task.config, task.nowMs, ownState, port);
   } catch (error) {

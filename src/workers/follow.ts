@@ -14,9 +14,10 @@ export class FollowerPort implements SearchPort {
   /** Number of the next attempt. */
   #attempt = 0;
 
-  constructor(control: Int32Array, memory: SharedArrayBuffer) {
+  /** `index`: number of the search worker, from 1. */
+  constructor(control: Int32Array, memory: SharedArrayBuffer, index: number) {
     this.#control = control;
-    this.#board = new Board(control, memory);
+    this.#board = new Board(control, memory, index);
   }
 
   search(request: SearchRequest, inline: (from: number, to: number) => void): void {

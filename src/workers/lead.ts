@@ -1,11 +1,10 @@
-import type { SearchCounts } from '../base/decisions.ts';
-import { searchCountsSince } from '../base/decisions.ts';
+import { addSearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
 import { LeadCourse, type Offering } from './leadCourse.ts';
 import { CONTROL, PLANNER_HEARTBEAT_MS } from './protocol.ts';
-import { addTrialCounts, countsOf, HelperCourse, KnownCourse, ring, setTrialCounts, sleepUntilRung } from './teamwork.ts';
+import { HelperCourse, KnownCourse, ring, sleepUntilRung } from './teamwork.ts';
 
 /** Searching less than this in a cycle is never worth a second session. */
 const MIN_SEARCH_MS = 2;
@@ -50,7 +49,7 @@ export class Lead {
 
   constructor(control: Int32Array, options: LeadOptions) {
     this.#control = control;
-    this.#board = options.followers > 0 ? new Board(control, options.memory) : null;
+    this.#board = options.followers > 0 ? new Board(control, options.memory, 0) : null;
     this.#options = options;
     if (this.#board !== null && options.isSearchBound) this.#share(this.#board);
   }
@@ -114,17 +113,21 @@ export class Lead {
       this.#makeMissing(board, attempt, search, course.offeredFrom, last);
     }
     const stop = board.stop(attempt);
-    let { atFound } = course;
+    let { inTrials } = course;
     if (stop.trial < NO_TRIAL && (found === null || course.foundAt !== stop.trial)) {
       if (found !== null) search.undo(found);
       Object.assign(counts, before);
       const known = new KnownCourse(stop.trial, counts);
       found = search.run(known);
-      atFound = known.atFound;
+      inTrials = known.inTrials;
     }
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
       throw new Error('a victim search came out otherwise on another thread');
-    this.#countTrials(board, attempt, counts, course, last(), found === null ? null : atFound);
+    // The counts of one thread that makes every trial: they must not tell how many there were.
+    const sum = walked(before, counts, inTrials);
+    addSearchCounts(sum, course.unshared);
+    for (let trial = course.offeredFrom; trial < last() && board.isShared(trial); trial++) addSearchCounts(sum, board.cost(trial));
+    Object.assign(counts, sum);
     this.sharedSearches++;
     this.#publish(board, found === null ? FAILED : stop.trial);
     this.#weigh(last() - course.offeredFrom, course.made);
@@ -152,7 +155,7 @@ export class Lead {
   #isLate(board: Board, attempt: number, from: number, last: () => number): boolean {
     const untilMs = performance.now() + PATIENCE_MS;
     for (let trial = from; trial < last() && board.isShared(trial); trial++) {
-      const isMissing = (): boolean => trial < last() && board.cost(attempt, trial) === null;
+      const isMissing = (): boolean => trial < last() && !board.isMade(attempt, trial);
       while (isMissing()) {
         if (!this.#options.leavesAllTrials && performance.now() >= untilMs) return true;
         this.#sleep(isMissing, this.#options.leavesAllTrials ? PLANNER_HEARTBEAT_MS : PATIENCE_MS);
@@ -166,24 +169,13 @@ export class Lead {
     const before = { ...search.counts };
     const found = search.run(
       new HelperCourse(board, this.#control, attempt, search.counts, {
-        isMine: (trial) => trial >= from && trial < last() && board.isShared(trial) && board.cost(attempt, trial) === null,
+        isMine: (trial) => trial >= from && trial < last() && board.isShared(trial) && !board.isMade(attempt, trial),
         isOver: (trial) => trial >= last(),
       }),
     );
     if (found !== null) search.undo(found);
     // The walk was counted before.
     Object.assign(search.counts, before);
-  }
-
-  /** The counts of one thread that makes every trial: they must not tell how many there were. */
-  #countTrials(board: Board, attempt: number, counts: SearchCounts, course: LeadCourse, last: number, atFound: SearchCounts | null): void {
-    const sum = { ...course.atOffer };
-    addTrialCounts(sum, course.beyond);
-    if (atFound !== null) addTrialCounts(sum, searchCountsSince(atFound, counts));
-    for (let trial = course.offeredFrom; trial < last && board.isShared(trial); trial++) {
-      addTrialCounts(sum, countsOf(board.cost(attempt, trial)!));
-    }
-    setTrialCounts(counts, sum);
   }
 
   #isHelpful(): boolean {
@@ -214,4 +206,11 @@ export class Lead {
     Atomics.store(this.#control, CONTROL.solo, 1);
     ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
   }
+}
+
+/** Counts of a way through a search without the trials that were made on it, on top of what was before. */
+function walked(before: SearchCounts, now: SearchCounts, inTrials: SearchCounts): SearchCounts {
+  const sum = { ...before };
+  addSearchCounts(sum, searchCountsSince(inTrials, searchCountsSince(before, now)));
+  return sum;
 }

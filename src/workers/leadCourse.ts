@@ -1,7 +1,6 @@
-import { emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import { addSearchCounts, emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type Course, TrialEnd } from '../engine/parallel.ts';
 import type { Board } from './board.ts';
-import { addTrialCounts, costSince } from './teamwork.ts';
 
 /** When a search is put on the board. */
 export interface Offering {
@@ -24,12 +23,11 @@ export class LeadCourse implements Course {
   offeredFrom = -1;
   /** Trials that the planner made since then. */
   made = 0;
-  /** The trial of this thread that found an answer, −1 = none, with the counts of that moment. */
+  /** The trial of this thread that found an answer, −1 = none. */
   foundAt = -1;
-  atFound: SearchCounts | null = null;
-  /** The counts when it was offered, and those of trials that are too many for the board. */
-  atOffer = emptySearchCounts();
-  readonly beyond = emptySearchCounts();
+  /** What the planner's trials cost, and the part of it that is not on the board. */
+  readonly inTrials = emptySearchCounts();
+  readonly unshared = emptySearchCounts();
   readonly #board: Board;
   readonly #attempt: number;
   readonly #counts: SearchCounts;
@@ -47,35 +45,35 @@ export class LeadCourse implements Course {
     const trial = this.trials++;
     if (this.offeredFrom < 0 && this.#board.isShared(trial) && this.#offering.isDue()) {
       this.offeredFrom = trial;
-      this.atOffer = { ...this.#counts };
       this.#offering.offer(trial);
     }
-    if (this.offeredFrom < 0) return true;
-    if (this.#board.isShared(trial)) {
+    if (this.#isOnBoard(trial)) {
       if (this.#offering.leave !== null) {
         this.#offering.leave(trial);
         return false;
       }
       if (!this.#board.take(this.#attempt, trial)) return false;
+      this.made++;
     }
-    this.made++;
     this.#before = { ...this.#counts };
     return true;
   }
 
   end(result: TrialEnd): void {
     const trial = this.trials - 1;
-    if (result === TrialEnd.found) {
-      this.foundAt = trial;
-      this.atFound = { ...this.#counts };
-    }
-    if (this.offeredFrom < 0) return;
-    if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
-    if (this.#board.isShared(trial)) this.#board.finish(this.#attempt, trial, costSince(this.#before, this.#counts));
-    else addTrialCounts(this.beyond, searchCountsSince(this.#before, this.#counts));
+    const cost = searchCountsSince(this.#before, this.#counts);
+    addSearchCounts(this.inTrials, cost);
+    if (result === TrialEnd.found) this.foundAt = trial;
+    if (this.offeredFrom >= 0 && result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
+    if (this.#isOnBoard(trial)) this.#board.finish(this.#attempt, trial, cost);
+    else addSearchCounts(this.unshared, cost);
   }
 
   isOver(): boolean {
     return this.offeredFrom >= 0 && this.trials > this.#board.stop(this.#attempt).trial;
+  }
+
+  #isOnBoard(trial: number): boolean {
+    return this.offeredFrom >= 0 && this.#board.isShared(trial);
   }
 }

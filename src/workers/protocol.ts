@@ -60,11 +60,16 @@ export const CONTROL_BYTES = 208 * 4;
 export const BOARD = {
   headWords: 16,
   /** Trials of one search that are shared; the planner makes those beyond itself. */
-  trials: 1 << 15,
+  trials: 1 << 13,
+  /** Words of what a trial cost. */
+  costWords: 16,
   /** Attempts of a cycle that are written down; from there on the planner is alone. */
   logEntries: 1 << 19,
 } as const;
-export const BOARD_BYTES = 8 * (BOARD.headWords + BOARD.trials) + 4 * BOARD.logEntries;
+/** `threads`: planner and search workers. */
+export function boardBytes(threads: number): number {
+  return 8 * (BOARD.headWords + BOARD.trials) + 4 * BOARD.logEntries + 4 * threads * BOARD.trials * BOARD.costWords;
+}
 
 export const PART_BITS = 8;
 export const MAX_PARTS = (1 << PART_BITS) - 1;
@@ -85,7 +90,10 @@ interface CycleTask {
   readonly board: SharedArrayBuffer;
   readonly nowMs: number;
 }
-export type SearchTask = CycleTask;
+export interface SearchTask extends CycleTask {
+  /** From 1: the planner is 0. */
+  readonly index: number;
+}
 
 export interface PlanTask extends CycleTask {
   /** Ring of base/byteRing.ts; one message = one batch of base/decisionCodec.ts. */

@@ -1,6 +1,6 @@
-import { emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import { addSearchCounts, emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type Course, TrialEnd } from '../engine/parallel.ts';
-import type { Board, TrialCost } from './board.ts';
+import type { Board } from './board.ts';
 import { CONTROL } from './protocol.ts';
 
 /** Sleeps until the bell rings or the time is over; `isAwaited` is looked at again after the sleeper is known as one. */
@@ -17,39 +17,13 @@ export function ring(control: Int32Array, bell: number, asleep: number): void {
   if (Atomics.load(control, asleep) > 0) Atomics.notify(control, bell);
 }
 
-/** What a search has cost in trials. */
-const OF_TRIALS = ['simulations', 'rejected', 'unitsLeaving', 'narrowSimulations', 'narrowRejected'] as const;
-export type TrialCounts = Pick<SearchCounts, (typeof OF_TRIALS)[number]>;
-
-export function setTrialCounts(counts: SearchCounts, to: TrialCounts): void {
-  for (const name of OF_TRIALS) counts[name] = to[name];
-}
-
-export function addTrialCounts(sum: TrialCounts, more: TrialCounts): void {
-  for (const name of OF_TRIALS) sum[name] += more[name];
-}
-
-export function costSince(before: SearchCounts, now: SearchCounts): TrialCost {
-  const { simulations, rejected, unitsLeaving, narrowSimulations } = searchCountsSince(before, now);
-  return { simulations, rejected, unitsLeaving, isNarrow: narrowSimulations > 0 };
-}
-
-export function countsOf({ simulations, rejected, unitsLeaving, isNarrow }: TrialCost): TrialCounts {
-  return {
-    simulations,
-    rejected,
-    unitsLeaving,
-    narrowSimulations: isNarrow ? simulations : 0,
-    narrowRejected: isNarrow ? rejected : 0,
-  };
-}
-
 /** Goes straight to the trial that is known to end the search. */
 export class KnownCourse implements Course {
-  /** The counts when the answer was found: what comes on top is no trial's. */
-  atFound: SearchCounts | null = null;
+  /** What that trial cost. */
+  readonly inTrials = emptySearchCounts();
   readonly #stop: number;
   readonly #counts: SearchCounts;
+  #before = emptySearchCounts();
   #next = 0;
 
   constructor(stop: number, counts: SearchCounts) {
@@ -58,11 +32,12 @@ export class KnownCourse implements Course {
   }
 
   take(): boolean {
+    this.#before = { ...this.#counts };
     return this.#next++ === this.#stop;
   }
 
-  end(result: TrialEnd): void {
-    if (result === TrialEnd.found) this.atFound = { ...this.#counts };
+  end(): void {
+    addSearchCounts(this.inTrials, searchCountsSince(this.#before, this.#counts));
   }
 
   isOver(): boolean {
@@ -104,7 +79,7 @@ export class HelperCourse implements Course {
   end(result: TrialEnd): void {
     const trial = this.#trials - 1;
     if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
-    this.#board.finish(this.#attempt, trial, costSince(this.#before, this.#counts));
+    this.#board.finish(this.#attempt, trial, searchCountsSince(this.#before, this.#counts));
     ring(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep);
   }
 

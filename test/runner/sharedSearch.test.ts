@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import { emptySearchCounts } from '../../src/base/decisions.ts';
+import { addSearchCounts, emptySearchCounts, type SearchCounts } from '../../src/base/decisions.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import { type Course, TrialEnd } from '../../src/engine/parallel.ts';
 import { type CycleRunner, type CycleRunnerOptions, createCycleRunner } from '../../src/runner/cycleRunner.ts';
 import { Board, FAILED, NO_TRIAL } from '../../src/workers/board.ts';
 import { Lead } from '../../src/workers/lead.ts';
-import { BOARD_BYTES, CONTROL_BYTES } from '../../src/workers/protocol.ts';
+import { boardBytes, CONTROL_BYTES } from '../../src/workers/protocol.ts';
 import { COUNTER, type FakeScript, fakeSnapshot, viewSnapshot } from './fakeEngine.ts';
 
 const engineUrl = new URL('./fakeEngine.ts', import.meta.url).href;
@@ -95,8 +95,9 @@ describe('searches with other threads', () => {
 });
 
 describe('the board', () => {
-  const create = (): Board => new Board(new Int32Array(new SharedArrayBuffer(CONTROL_BYTES)), new SharedArrayBuffer(BOARD_BYTES));
-  const COST = { simulations: 3, rejected: 1, unitsLeaving: 1_000_000, isNarrow: true };
+  const create = (writer = 0, memory = new SharedArrayBuffer(boardBytes(2))): Board =>
+    new Board(new Int32Array(new SharedArrayBuffer(CONTROL_BYTES)), memory, writer);
+  const COST: SearchCounts = { ...emptySearchCounts(), simulations: 3_000, rejected: 1, unitsLeaving: 1_000_000 };
 
   it('gives a trial to one thread, and none of a search that is over', () => {
     const board = create();
@@ -128,16 +129,23 @@ describe('the board', () => {
   });
 
   it('is not changed by threads that come late', () => {
-    const board = create();
+    const memory = new SharedArrayBuffer(boardBytes(2));
+    const board = create(0, memory);
     board.open(2, 0, 0);
     board.finish(2, 3, COST);
-    board.finish(1, 3, { simulations: 1, rejected: 0, unitsLeaving: 0, isNarrow: false });
-    expect([board.cost(2, 3), board.cost(1, 3), board.cost(2, 4)]).toEqual([COST, null, null]);
+    create(1, memory).finish(1, 3, { ...COST, simulations: 1 });
+    expect([board.cost(3), board.isMade(2, 3), board.isMade(1, 3), board.isMade(2, 4)]).toEqual([COST, true, false, false]);
   });
 });
 
 describe('the planner', () => {
-  const COST = [1, 2, 3, 1, 2] as const;
+  const costOf = (trial: number): SearchCounts => ({
+    ...emptySearchCounts(),
+    simulations: 100 * trial + 1,
+    unitsLeaving: trial,
+    narrowRejected: 2,
+    unitsPopped: trial % 3,
+  });
 
   /**
    * One search of `trials` trials that `end` ends, with a helper in the same thread: just before the planner comes to a
@@ -145,9 +153,9 @@ describe('the planner', () => {
    */
   function find(trials: number, end: number, isFound: boolean, helps: readonly ('no' | 'made' | 'never')[]): unknown[] {
     const control = new Int32Array(new SharedArrayBuffer(CONTROL_BYTES));
-    const memory = new SharedArrayBuffer(BOARD_BYTES);
+    const memory = new SharedArrayBuffer(boardBytes(2));
     const options = { followers: 1, memory, isSearchBound: true, reluctance: 1, leavesAllTrials: false };
-    const helper = new Board(control, memory);
+    const helper = new Board(control, memory, 1);
     const counts = emptySearchCounts();
     const isHelped = helps.length > 0;
     let held = false;
@@ -155,14 +163,10 @@ describe('the planner', () => {
       const how = helps[trial % helps.length];
       if (!isHelped || how === 'no' || !helper.isOpen(0) || helper.taken(0) !== trial || !helper.take(0, trial) || how === 'never') return;
       if (trial === end) helper.stopAt(0, trial, isFound);
-      helper.finish(0, trial, { simulations: COST[trial % 5]!, rejected: 1, unitsLeaving: trial, isNarrow: trial % 2 === 0 });
+      helper.finish(0, trial, costOf(trial));
     };
     const make = (trial: number): void => {
-      counts.simulations += COST[trial % 5]!;
-      counts.rejected++;
-      counts.unitsLeaving += trial;
-      if (trial % 2 === 0) counts.narrowSimulations += COST[trial % 5]!;
-      if (trial % 2 === 0) counts.narrowRejected++;
+      addSearchCounts(counts, costOf(trial));
       // So long that the next trial is offered.
       for (const untilMs = performance.now() + 0.05; performance.now() < untilMs; );
     };

@@ -195,6 +195,7 @@ function finish(st: Statement, action: VictimAction, job: number, { start, units
     s.counts.evicted++;
   }
   for (const p of leaving) s.evicted.delete(p);
+  const waitAgain = withdrawPromises(st, takenBack);
   for (const victim of perJob.keys()) {
     takenBack.push(...undoLostPromises(s, victim));
     // What is left of it may need the pods that wait to be a gang: then nothing of it is bound yet (spec 03 section 6.8).
@@ -216,7 +217,25 @@ function finish(st: Statement, action: VictimAction, job: number, { start, units
     );
   for (const victim of perJob.keys()) if (jobCount(s, victim, SET_CELL.allocated) === 0) s.started.delete(victim);
   emit(batch);
-  return [...perJob.keys()];
+  return [...perJob.keys(), ...waitAgain];
+}
+
+/** Makes the statement's withdrawals known and final; returns the jobs whose promises are gone. */
+function withdrawPromises(st: Statement, takenBack: TakenBack[]): Set<number> {
+  const s = st.session;
+  const jobs = new Set<number>();
+  for (const op of st.ops) {
+    if (op.kind !== 'withdraw') continue;
+    takenBack.push({
+      pod: keyOf(s, op.podRow),
+      node: s.view.texts.get(s.view.nodes.nameText[s.state.facts.row[op.node]!]!),
+      isPromise: true,
+    });
+    s.held.delete(op.podRow);
+    s.counts.pipelined--;
+    jobs.add(jobOf(s, op.podRow));
+  }
+  return jobs;
 }
 
 function keyOf(s: Session, podRow: number): string {

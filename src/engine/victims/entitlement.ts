@@ -40,6 +40,11 @@ export function createWaitingJobs(s: Session, candidates: readonly number[]): Wa
   return { passedOver: new Map(), atStart, perQueue: new Map(), untried, tree: null };
 }
 
+/** As if nobody waited beside the job that is served: each queue stands for itself. */
+export function nobodyWaiting(): WaitingJobs {
+  return { passedOver: new Map(), atStart: new Map(), perQueue: new Map(), untried: new Set(), tree: null };
+}
+
 export function isWaiting(s: Session, job: number): boolean {
   return s.jobs.queue[job]! >= 0 && jobCount(s, job, SET_CELL.pending) > 0;
 }
@@ -81,8 +86,15 @@ export function listWaiting(s: Session, w: WaitingJobs): void {
 /**
  * Victims that stand before the reclaimer in the scheduling order are placed before it (spec 04 section 5.5): what they are
  * entitled to is not the reclaimer's to take. The order is looked at anew after each, since their queues then hold more.
+ * `stepOf`: which of a victim's pods come next.
  */
-export function placeThoseAhead(st: Statement, w: WaitingJobs, job: number, units: readonly Unit[]): void {
+export function placeThoseAhead(
+  st: Statement,
+  w: WaitingJobs,
+  job: number,
+  units: readonly Unit[],
+  stepOf: (s: Session, victim: number) => readonly number[] = evictedTasks,
+): void {
   if (units.length === 0) return;
   const s = st.session;
   const queue = s.jobs.queue[job]!;
@@ -95,9 +107,9 @@ export function placeThoseAhead(st: Statement, w: WaitingJobs, job: number, unit
   const todo = new Set<number>([job, ...victims, ...(w.passedOver.get(queue) ?? [])]);
   for (const other of w.untried) if (s.jobs.queue[other] === queue) todo.add(other);
   for (const q of w.atStart.keys()) if (q !== queue && tops.has(topOf(s, q))) for (const other of w.perQueue.get(q)!) todo.add(other);
-  w.tree = createJobTree(s, [...todo], -1, (x, j) => (victims.has(j) ? evictedTasks(x, j) : selectTasks(x, j)), w.tree);
+  w.tree = createJobTree(s, [...todo], -1, (x, j) => (victims.has(j) ? stepOf(x, j) : selectTasks(x, j)), w.tree);
   for (let next = popJob(s, w.tree); next >= 0 && next !== job; next = popJob(s, w.tree)) {
-    if (victims.has(next)) moveStep(st, next);
+    if (victims.has(next)) moveStep(st, next, stepOf);
     refresh(s, w.tree, s.jobs.queue[next]!);
   }
 }

@@ -75,8 +75,8 @@ export function moveJob(st: Statement, job: number): void {
 }
 
 /** One step of `moveJob`: its missing gang or one surplus part. False when nothing is left or nothing fits. */
-export function moveStep(st: Statement, job: number): boolean {
-  const tasks = evictedTasks(st.session, job);
+export function moveStep(st: Statement, job: number, stepOf: (s: Session, job: number) => readonly number[] = evictedTasks): boolean {
+  const tasks = stepOf(st.session, job);
   if (tasks.length === 0) return false;
   const mark = st.ops.length;
   if (attemptJob(st, job, tasks, SIMULATION) !== 'failed') return true;

@@ -1,18 +1,31 @@
 import { attemptJob } from '../actions/attemptJob.ts';
 import { type Need, needOf } from '../jobs/selectTasks.ts';
-import { type Course, TrialEnd } from '../parallel.ts';
-import { divergingPair } from '../queues/queueTree.ts';
-import { nodeOf, statusOf } from '../session/occupy.ts';
+import { type Course, TrialEnd, WHOLE_COURSE } from '../parallel.ts';
+import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
-import { Status } from '../session/status.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
-import { placeThoseAhead, type WaitingJobs } from './entitlement.ts';
-import { type Chunk, copyQueueAmounts, gpuBudgetMilli, isFair, type QueueAmounts } from './fairness.ts';
-import { keepInPlace, moveJob, SIMULATION } from './replace.ts';
+import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
+import { copyQueueAmounts, isFair, type QueueAmounts } from './fairness.ts';
+import { isOverBudget } from './overBudget.ts';
+import { takePromises } from './promiseSearch.ts';
+import { SIMULATION } from './replace.ts';
+import {
+  chunksOf,
+  goneUnits,
+  isCheaper,
+  keepBest,
+  keepLight,
+  keptHeavier,
+  moveByScore,
+  type Price,
+  priceOf,
+  type Settle,
+} from './settle.ts';
 import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
+import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
-import { addAmounts, afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
+import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
 
 /** For whom victims are wanted, and among whom. */
 export interface Wanted {
@@ -24,10 +37,13 @@ export interface Wanted {
   /** Most jobs that may take part. */
   readonly jobLimit: number;
   readonly course: Course;
+  /** The first answer is taken as it is. */
+  readonly isFirstTaken?: boolean;
 }
 
 /** One preemptor's search. */
 interface Search {
+  readonly wanted: Wanted;
   readonly st: Statement;
   readonly action: VictimAction;
   readonly job: number;
@@ -70,6 +86,7 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   const start = copyQueueAmounts(s);
   const eligibility = createEligibility(s, action, job, need, start);
   const search: Search = {
+    wanted,
     st,
     action,
     job,
@@ -88,6 +105,8 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   };
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
+  // Promises of this cycle hold nothing: nobody is evicted while one of them will do.
+  solution ??= inTurn(search, () => (takePromises(search) ? { units: [], start } : null));
   if (solution === null && tasks.length === 1) {
     search.isNarrow = true;
     solution = searchSingle(search);
@@ -290,95 +309,150 @@ function cheapestNodes(x: Search): Int32Array | null {
   return Int32Array.from(chosen).sort();
 }
 
+/** A trial that holds. */
+interface Outcome {
+  readonly settle: Settle;
+  readonly leaving: readonly Unit[];
+  readonly price: Price;
+}
+
 /**
  * Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not
- * hold. What can stay, stays; where that does not do, everybody is put where it scores best.
+ * hold. What can stay, stays, in the way that takes fewer pods from their places; where that does not do, everybody is put
+ * where it scores best.
  */
 function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
+  return inTurn(x, () => {
+    const found = tryNodes(x, nodes);
+    return found === null ? null : withoutThoseAhead(x, found);
+  });
+}
+
+/** Makes a trial if it is this thread's turn. */
+function inTurn(x: Search, trial: () => Solution | null): Solution | null {
   if (!isMine(x)) return null;
   const counts = x.st.session.search;
-  const { simulations, rejected } = counts;
-  const solution = tryNodes(x, nodes);
+  const before = { ...counts };
+  const solution = trial();
   if (x.isNarrow) {
-    counts.narrowSimulations += counts.simulations - simulations;
-    counts.narrowRejected += counts.rejected - rejected;
+    // Searches inside of the trial are part of it.
+    counts.narrowSimulations = before.narrowSimulations + counts.simulations - before.simulations;
+    counts.narrowRejected = before.narrowRejected + counts.rejected - before.rejected;
   }
   if (solution !== null) x.course.end(TrialEnd.found);
   else x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
   return solution;
 }
 
+/**
+ * A reclaim that moves others is searched for again as if nobody waited. That it is served is settled: jobs that wait stand
+ * for their queues, and so put victims before the reclaimer that are not by themselves. Once it is, those need not get out
+ * of its way (spec 04 section 12.6). The answer that takes less is kept.
+ */
+function withoutThoseAhead(x: Search, found: Solution): Solution | null {
+  const { st, wanted } = x;
+  const price = priceOf(st.session, found.units);
+  if (x.action !== 'reclaim' || wanted.isFirstTaken === true || price.changed === price.deleted) return found;
+  undoTo(st, x.base);
+  const direct = searchVictims(st, { ...wanted, waiting: nobodyWaiting(), course: WHOLE_COURSE, isFirstTaken: true });
+  if (direct !== null && isCheaper(priceOf(st.session, direct.units), price)) return direct;
+  undoTo(st, x.base);
+  return searchVictims(st, { ...wanted, course: WHOLE_COURSE, isFirstTaken: true });
+}
+
 function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
-  const s = x.st.session;
   const mark = x.st.ops.length;
-  for (const settle of x.action === 'preempt' ? [keepThenMove] : [keepThenMove, moveByScore]) {
-    if (!placePreemptor(x, nodes)) {
-      undoTo(x.st, mark);
-      return null;
-    }
-    const ahead = unitsElsewhere(x);
-    const leaving = settle(x);
-    if (isValid(x, leaving)) {
-      const units = withFewerMoves(x, nodes, settle, mark, leaving, new Set(ahead));
-      return { units, start: x.start };
-    }
-    s.search.rejected++;
+  const again = (): boolean => {
     undoTo(x.st, mark);
-    if (isOverBudget(x)) {
-      x.isHopeless = true;
-      return null;
+    return placePreemptor(x, nodes);
+  };
+  let best: Outcome | null = null;
+  if (again()) {
+    const evicted = goneUnits(x);
+    best = settleBy(x, keepBest);
+    let latest = best;
+    // Less than one unit is not to be had.
+    const mayBeLighter = best?.leaving.length !== 1 && keptHeavier(x.st.session, evicted, best?.leaving ?? goneUnits(x));
+    if (best === null) {
+      undoTo(x.st, mark);
+      x.isHopeless = isOverBudget(x);
+      if (x.isHopeless) return null;
+    }
+    if (mayBeLighter) {
+      again();
+      latest = settleBy(x, keepLight);
+      if (best === null || (latest !== null && isCheaper(latest.price, best.price))) best = latest;
+    }
+    if (best === null && x.action !== 'preempt') {
+      again();
+      latest = settleBy(x, moveByScore);
+      best = latest;
+    }
+    if (best !== null) {
+      if (best !== latest) {
+        again();
+        best.settle(x);
+      }
+      return { units: withFewerMoves(x, again, best, mark), start: x.start };
     }
   }
+  undoTo(x.st, mark);
   return null;
 }
 
-type Settle = (x: Search) => Unit[];
-
-/**
- * Units that only moved made room for nobody if the job also fits, anywhere, with all of them back in place: tried once, kept
- * when it takes fewer pods from their places (spec 04 section 12.5). `ahead`: units that moved ahead of the preemptor, which
- * is not for the search to question.
- */
-function withFewerMoves(
-  x: Search,
-  nodes: Int32Array | null,
-  settle: Settle,
-  mark: number,
-  leaving: readonly Unit[],
-  ahead: ReadonlySet<Unit>,
-): readonly Unit[] {
-  const s = x.st.session;
-  const moved: Unit[] = [];
-  const isLeaving = new Set<number>();
-  const settled = leaving.filter((unit) => !ahead.has(unit));
-  for (let i = settled.length - 1; i >= 0; i--) {
-    const unit = settled[i]!;
-    if (!isLeaving.has(unit.job) && unit.pods.every((p) => !s.evicted.has(p))) moved.push(unit);
-    else isLeaving.add(unit.job);
-  }
-  if (moved.length === 0 || moved.length === settled.length) return leaving;
-  const [deleted, changed] = priceOf(s, leaving);
-  undoTo(x.st, mark);
-  for (const unit of moved) for (const p of unit.pods) restore(x.st, p, nodeOf(s, p));
-  if (placePreemptor(x, null)) {
-    const better = settle(x);
-    const [deletedNow, changedNow] = priceOf(s, better);
-    if (isValid(x, better) && deletedNow <= deleted && changedNow < changed) return better;
-  }
-  undoTo(x.st, mark);
-  placePreemptor(x, nodes);
-  return settle(x);
+function settleBy(x: Search, settle: Settle): Outcome | null {
+  const { session } = x.st;
+  const leaving = settle(x);
+  if (isValid(x, leaving)) return { settle, leaving, price: priceOf(session, leaving) };
+  session.search.rejected++;
+  return null;
 }
 
-/** Pods deleted without a place, and all pods that leave their place. */
-function priceOf(s: Session, leaving: readonly Unit[]): readonly [deleted: number, changed: number] {
-  let deleted = 0;
-  let changed = 0;
-  for (const unit of leaving) {
-    changed += unit.pods.length;
-    for (const p of unit.pods) if (s.evicted.has(p)) deleted++;
+/**
+ * Units that only moved made room for nobody if the job also fits, anywhere, with them back in place: all of them are tried
+ * first, then parts, kept when that takes fewer pods from their places (spec 04 section 12.5).
+ */
+function withFewerMoves(x: Search, again: () => boolean, found: Outcome, mark: number): readonly Unit[] {
+  const { leaving } = found;
+  const moved: Unit[] = [];
+  const isLeaving = new Set<number>();
+  for (const unit of leaving.toReversed()) {
+    if (!isLeaving.has(unit.job) && unit.pods.every((p) => !x.st.session.evicted.has(p))) moved.push(unit);
+    else isLeaving.add(unit.job);
   }
-  return [deleted, changed];
+  if (moved.length === 0) return leaving;
+  let { price } = found;
+  const kept = spareMost(moved, (stay) => {
+    const others = areLast(stay, moved) ? settleBeside(x, found, mark, stay) : null;
+    if (others === null || others.price.deleted > price.deleted || others.price.changed >= price.changed) return false;
+    price = others.price;
+    return true;
+  });
+  const fewer = kept.length === 0 ? null : settleBeside(x, found, mark, kept);
+  if (fewer !== null) return fewer.leaving;
+  again();
+  return found.settle(x);
+}
+
+/** Of each job the last units stay: it leaves from its first unit on. `moved` has the last ones first. */
+function areLast(stay: readonly Unit[], moved: readonly Unit[]): boolean {
+  const staying = new Set(stay);
+  const isLeaving = new Set<number>();
+  for (const unit of moved) {
+    if (!staying.has(unit)) isLeaving.add(unit.job);
+    else if (isLeaving.has(unit.job)) return false;
+  }
+  return true;
+}
+
+/** The trial anew, anywhere, with only those out of place that left it and do not `stay`. Null when that does not hold. */
+function settleBeside(x: Search, { settle, leaving }: Outcome, mark: number, stay: readonly Unit[]): Outcome | null {
+  const s = x.st.session;
+  const out = new Set(leaving);
+  for (const unit of stay) out.delete(unit);
+  undoTo(x.st, mark);
+  for (const unit of x.units) if (!out.has(unit)) for (const p of unit.pods) if (s.evicted.has(p)) restore(x.st, p, nodeOf(s, p));
+  return placePreemptor(x, null) ? settleBy(x, settle) : null;
 }
 
 function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
@@ -404,50 +478,6 @@ function jobOf(s: Session, podRow: number): number {
   return s.podSets.job[s.tasks.podSet[podRow]!]!;
 }
 
-/** Units taken that are gone as things stand: in a narrow search most were put back. */
-function goneUnits(x: Search): Unit[] {
-  const { evicted } = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => evicted.has(p)));
-}
-
-/** Puts the evicted jobs where they score best, as if they were new, best protected first: frees places that others need. */
-function moveByScore(x: Search): Unit[] {
-  const jobs = new Set<number>();
-  const units = goneUnits(x);
-  for (let i = units.length - 1; i >= 0; i--) jobs.add(units[i]!.job);
-  for (const job of jobs) moveJob(x.st, job);
-  return unitsThatLeft(x);
-}
-
-/** Lets units stay, best protected first, then moves the others, best first; returns those that left their place. */
-function keepThenMove(x: Search): Unit[] {
-  // What is left of a job when a unit goes needs the units before it gone: a job leaves from its first unit on.
-  const isLeaving = new Set<number>();
-  const units = goneUnits(x);
-  for (let i = units.length - 1; i >= 0; i--) {
-    const unit = units[i]!;
-    if (!isLeaving.has(unit.job) && keepInPlace(x.st, unit, x.start)) continue;
-    isLeaving.add(unit.job);
-  }
-  // In the order in which they were found, the best protected first.
-  for (const job of isLeaving) moveJob(x.st, job);
-  return unitsThatLeft(x);
-}
-
-/** Units with a pod that has another place. */
-function unitsElsewhere(x: Search): Unit[] {
-  const s = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => statusOf(s, p) === Status.pipelined));
-}
-
-/** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
-function unitsThatLeft(x: Search): Unit[] {
-  const s = x.st.session;
-  const left = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
-  s.search.unitsLeaving += left.length;
-  return left;
-}
-
 function isValid(x: Search, leaving: readonly Unit[]): boolean {
   const s = x.st.session;
   switch (x.action) {
@@ -458,62 +488,4 @@ function isValid(x: Search, leaving: readonly Unit[]): boolean {
     case 'preempt':
       return true;
   }
-}
-
-/** What is taken for good, unit by unit; moved pods count only if the configuration says so (spec 04 section 6.1.1). */
-function chunksOf(s: Session, leaving: readonly Unit[]): Chunk[] {
-  const chunks: Chunk[] = [];
-  for (const unit of leaving) {
-    const pods = s.config.params.allowConsolidatingReclaim ? unit.pods.filter((p) => s.evicted.has(p)) : unit.pods;
-    if (pods.length === 0) continue;
-    const sum = new Float64Array(3);
-    addAmounts(s, sum, 0, { ...unit, pods }, 1);
-    chunks.push({ queue: s.jobs.queue[unit.job]!, amounts: [sum[0]!, sum[1]!, sum[2]!] });
-  }
-  return chunks;
-}
-
-/**
- * Reclaim only: idle and leaving GPUs of the cluster and all that may be taken for good are less than what is asked for.
- * Moving victims about makes no room, so no search can succeed (spec 04 section 12.4).
- */
-function isOverBudget(x: Search): boolean {
-  if (x.action !== 'reclaim' || x.need.gpuMilli === 0) return false;
-  const s = x.st.session;
-  let room = 0;
-  // The ledgers as they were: what the units hold now is taken off again below.
-  for (let n = 0; n < s.state.sizes.nodes; n++) room += Math.max(0, freeGpus(s, n)) * 1000;
-  for (const unit of goneUnits(x)) {
-    const sum = new Float64Array(3);
-    addAmounts(s, sum, 0, unit, 1);
-    room -= sum[2]!;
-  }
-  // Leaf queues below one diverging ancestor share its budget.
-  const budgets = new Map<number, number>();
-  const held = new Map<number, number>();
-  const own = s.jobs.queue[x.job]!;
-  for (let q = 0; q < s.queues.count; q++) {
-    if (x.walk.order.jobs[q] === undefined || x.eligibility.queueVerdict[q] !== 1) continue;
-    const [, side] = divergingPair(s, own, q);
-    budgets.set(side, gpuBudgetMilli(s, x.start, own, q, x.need, x.walk.order.largestGpuMilli));
-    held.set(side, (held.get(side) ?? 0) + x.start.allocated[3 * q + 2]!);
-  }
-  let budget = 0;
-  for (const [side, most] of budgets) budget += Math.min(most, held.get(side)!);
-  return room + budget < x.need.gpuMilli;
-}
-
-/** GPUs of a node that are idle or leaving, parts of shared devices counted generously. */
-function freeGpus(s: Session, n: number): number {
-  const { ledger: l, groups, facts } = s.state;
-  let gpus = l.idleGpu[n]! + l.releasingGpu[n]!;
-  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
-    if (groups.usedMib[g] === 0) continue;
-    gpus += Math.max(0, (facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]!) / facts.gpuMemoryMib[n]!);
-  }
-  for (let d = 0; d < s.dimNames.length; d++) {
-    const each = s.migGpusOfDim[d]!;
-    if (each > 0) gpus += each * (l.idleScalar[d * s.state.sizes.nodes + n]! + l.releasingScalar[d * s.state.sizes.nodes + n]!);
-  }
-  return gpus;
 }

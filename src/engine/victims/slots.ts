@@ -91,3 +91,18 @@ function sharedSlots(s: Session, r: Request, n: number): number {
   }
   return Math.floor(parts / r.deviceCount);
 }
+
+/** GPUs of a node that are idle or leaving, parts of shared devices counted generously. */
+export function freeGpus(s: Session, n: number): number {
+  const { ledger: l, groups, facts } = s.state;
+  let gpus = l.idleGpu[n]! + l.releasingGpu[n]!;
+  for (let g = l.groupHead[n]!; g >= 0; g = groups.next[g]!) {
+    if (groups.usedMib[g] === 0) continue;
+    gpus += Math.max(0, (facts.gpuMemoryMib[n]! - groups.allocatedMib[g]! + groups.releasingMib[g]!) / facts.gpuMemoryMib[n]!);
+  }
+  for (let d = 0; d < s.dimNames.length; d++) {
+    const each = s.migGpusOfDim[d]!;
+    if (each > 0) gpus += each * (l.idleScalar[d * s.state.sizes.nodes + n]! + l.releasingScalar[d * s.state.sizes.nodes + n]!);
+  }
+  return gpus;
+}

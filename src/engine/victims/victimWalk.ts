@@ -4,6 +4,7 @@ import { createQueueKeys, precedes, type QueueKeys, updateVictimKeys } from '../
 import { acceptedGpuMilli, nodeOf, requestOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { type Eligibility, holdsPods, isQueueEligible, Taking, takingOf } from './eligibility.ts';
+import { isPromised, promisedUnit } from './promises.ts';
 import { type BudgetUse, chargeBudgets, createBudgetUse, mayTakeNext, type UnitTest } from './safety.ts';
 import { nextUnit, staysWhole, type Unit } from './units.ts';
 
@@ -13,6 +14,10 @@ import { nextUnit, staysWhole, type Unit } from './units.ts';
  */
 export interface VictimOrder {
   readonly jobs: (number[] | undefined)[];
+  /** Jobs that have nothing but promises of this cycle, in the same order; they hold nothing and are no part of `jobs`. */
+  readonly promised: readonly (number[] | undefined)[];
+  /** Units are what jobs are promised, not what they hold. */
+  readonly isOfPromises: boolean;
   readonly elastic: Int8Array;
   /** GPUs of the largest job, in thousandths: no unit is larger. */
   readonly largestGpuMilli: number;
@@ -25,19 +30,23 @@ export interface VictimOrder {
 /** All jobs that could be victims of somebody: preemptible, in a leaf queue, holding pods. */
 export function createVictimOrder(s: Session): VictimOrder {
   const jobs = new Array<number[] | undefined>(s.queues.count).fill(undefined);
+  const promised = new Array<number[] | undefined>(s.queues.count).fill(undefined);
   const elastic = new Int8Array(s.jobs.count);
   let largestGpuMilli = 0;
   for (let job = 0; job < s.jobs.count; job++) {
     const queue = s.jobs.queue[job]!;
-    if (queue < 0 || s.jobs.isPreemptible[job] !== 1 || s.queues.isLeaf[queue] !== 1 || !holdsPods(s, job)) continue;
+    if (queue < 0 || s.jobs.isPreemptible[job] !== 1 || s.queues.isLeaf[queue] !== 1) continue;
+    const isHolding = holdsPods(s, job);
+    if (!isHolding && !isPromised(s, job)) continue;
     elastic[job] = elasticState(s, job);
-    largestGpuMilli = Math.max(largestGpuMilli, heldGpuMilli(s, job));
-    const list = jobs[queue];
-    if (list === undefined) jobs[queue] = [job];
+    if (isHolding) largestGpuMilli = Math.max(largestGpuMilli, heldGpuMilli(s, job));
+    const lists = isHolding ? jobs : promised;
+    const list = lists[queue];
+    if (list === undefined) lists[queue] = [job];
     else list.push(job);
   }
-  for (const list of jobs) list?.sort((a, b) => compareVictims(s, elastic, a, b));
-  return { jobs, elastic, largestGpuMilli, budgetNodes: null, refusedNodes: new Set() };
+  for (const list of [...jobs, ...promised]) list?.sort((a, b) => compareVictims(s, elastic, a, b));
+  return { jobs, promised, isOfPromises: false, elastic, largestGpuMilli, budgetNodes: null, refusedNodes: new Set() };
 }
 
 function heldGpuMilli(s: Session, job: number): number {
@@ -114,7 +123,7 @@ export interface VictimWalk {
 }
 
 export function createVictimWalk(s: Session, order: VictimOrder, eligibility: Eligibility, jobLimit: number): VictimWalk {
-  const { safety } = s;
+  const safety = order.isOfPromises ? null : s.safety;
   const use = !safety?.budgets ? null : createBudgetUse(safety.budgets, s.evicted.keys(), order);
   const w: VictimWalk = {
     order,
@@ -208,7 +217,7 @@ function headOfLeaf(s: Session, w: VictimWalk, leaf: number): Unit | null {
     const isOwn = own.length > 0 && (next === undefined || compareVictims(s, w.elastic, own[0]!, next) < 0);
     const job = isOwn ? own[0]! : next;
     if (job === undefined) return null;
-    const unit = nextUnit(s, job, w.allows);
+    const unit = w.order.isOfPromises ? promisedUnit(s, job) : nextUnit(s, job, w.allows);
     if (unit !== null && (takingOf(s, w.eligibility, job) === Taking.all || staysWhole(s, unit))) return unit;
     if (isOwn) own.shift();
     else w.cursor[leaf] = w.cursor[leaf]! + 1;
@@ -221,7 +230,7 @@ function isOneJobTooMany(w: VictimWalk, job: number): boolean {
 
 function isCandidate(s: Session, w: VictimWalk, job: number): boolean {
   if (isOneJobTooMany(w, job)) return false;
-  return takingOf(s, w.eligibility, job) !== Taking.nothing && holdsPods(s, job);
+  return takingOf(s, w.eligibility, job) !== Taking.nothing && (w.order.isOfPromises || holdsPods(s, job));
 }
 
 /** The sibling that comes last in the queue order: it loses next. Ties: the newer, then the larger name. */
