@@ -119,6 +119,8 @@ export class Binder implements PodBinder {
   async #bind(order: BindOrder): Promise<BindOutcome> {
     const request = this.#observed.get('bindRequests', order.key) as BindRequest | undefined;
     if (request !== undefined && isHonoured(request, order.pod.metadata.uid)) return { kind: 'requested' };
+    const stale = staleExtendedClaim(order);
+    if (stale !== undefined) return failed(stale);
     if (isPlain(order)) {
       await this.#syncNode(order);
       const outcome = await this.#plain.bind(order);
@@ -275,6 +277,17 @@ export class Binder implements PodBinder {
   #requestSync(place: GroupPlace): void {
     if (this.#isOwnNode(place.node)) this.#reservations.requestSync(place);
   }
+}
+
+/**
+ * The kubelet waits for the claim that the status names, and the API server never takes the name back. After a failed attempt with
+ * devices of a class the pod can therefore only start with such devices, or as a new pod: bound without, it would hold its GPUs and
+ * never run.
+ */
+function staleExtendedClaim({ pod, details }: BindOrder): string | undefined {
+  const name = pod.status?.extendedResourceClaimStatus?.resourceClaimName;
+  if (!name || details?.extendedResourceClaimAllocation !== undefined) return undefined;
+  return `the status of the pod names resource claim ${name} of an earlier attempt, without which the kubelet would not start it; delete the pod to have it created anew`;
 }
 
 function failed(message: string): BindOutcome {

@@ -3,7 +3,7 @@ import { KaiError } from '../base/errors.ts';
 import { type ApiStatus, NoAnswerError, parseApiStatus } from '../kubernetes/apiError.ts';
 import { backoffMs, type Clock } from '../kubernetes/clock.ts';
 import { type ApiResponse, jsonOf, type KubeConnection, type Query } from '../kubernetes/connection.ts';
-import { type WritePolicy, WritePriority } from '../kubernetes/writePolicy.ts';
+import { isPremature, type WritePolicy, WritePriority } from '../kubernetes/writePolicy.ts';
 import type { Write, WriteQueue } from '../kubernetes/writeQueue.ts';
 
 export interface BinderApiOptions {
@@ -140,7 +140,7 @@ export class BinderApi {
       const response = await this.#connection.request({ method: 'GET', path, query, timeoutMs: READ_TIMEOUT_MS });
       if (response.status === 200) return response;
       const status = parseApiStatus(response.status, response.headers, response.body);
-      const isEarly = status.code === 403 && this.#connection.isSettling?.() === true;
+      const isEarly = isPremature(status, this.#connection.isSettling?.() ?? false);
       return { ...status, isWorthTrying: isEarly || status.code === 429 || status.code >= 500 };
     } catch (error) {
       return { code: 0, reason: '', message: textOf(error), retryAfterMs: 0, isWorthTrying: error instanceof NoAnswerError };

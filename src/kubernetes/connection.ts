@@ -256,7 +256,8 @@ class Cancellation {
   explain(error: unknown): NoAnswerError {
     this.release();
     if (error instanceof NoAnswerError) return error;
-    if (this.#reason !== 'cancelled') this.#onLost();
+    // A server that is merely slow is the same as before.
+    if (this.#reason === 'none') this.#onLost();
     if (this.#reason === 'timeout') return new NoAnswerError('API_TIMEOUT', `${this.#what}: no answer within ${this.#timeoutMs} ms`, true);
     if (this.#reason === 'cancelled') return new NoAnswerError('API_ABORTED', `${this.#what}: given up`, true);
     return new NoAnswerError('API_UNREACHABLE', `${this.#what}: ${causeText(error)}`, !isBeforeSending(error), { cause: error });

@@ -1,9 +1,9 @@
 // Kubernetes events: what people read in `kubectl describe`. Written only when they say something new (spec 01 section 5.2).
-import { LRUMapWithDelete } from 'mnemonist';
+import { LRUMapWithDelete, Queue } from 'mnemonist';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { TokenBucket } from './tokenBucket.ts';
 import { WRITE_POLICIES, WritePriority } from './writePolicy.ts';
-import type { WriteQueue, WriteResult } from './writeQueue.ts';
+import type { Write, WriteQueue, WriteResult } from './writeQueue.ts';
 
 export interface EventObject {
   readonly apiVersion: string;
@@ -44,7 +44,7 @@ export interface EventRecorderOptions {
   readonly burstPerObject?: number;
   /** Objects remembered, default 100,000. */
   readonly maxObjects?: number;
-  /** Events waiting to be sent, default 100,000 (about 1 kB each); those that tell a state may fill half of it. More are dropped. */
+  /** Events waiting to be sent, default 100,000 (some 500 bytes each beside what is kept of its object); those that tell a state may fill half of it. More are dropped. */
   readonly maxWaiting?: number;
   /** An event that nobody will see; `detail`: what the server said, '' = nothing. Must not throw. */
   readonly onLost?: (loss: EventLoss, event: EventToRecord, detail: string) => void;
@@ -67,6 +67,19 @@ interface Subject {
   readonly latest: Map<string, string>;
 }
 
+/** A write that is to be made. What waits is kept small: its body is made when its turn comes. */
+interface Waiting {
+  readonly event: EventToRecord;
+  readonly subject: Subject;
+  readonly id: string;
+  readonly told: Told;
+  readonly isRepeat: boolean;
+  /** Of the event, wall clock. */
+  readonly atMs: number;
+}
+
+/** Writes that the queue has at once; it sends fewer at a time. */
+const MAX_HANDED_OVER = 256;
 const PER_SECOND_PER_OBJECT = 1 / 300;
 const MAX_TOLD_PER_OBJECT = 16;
 const MAX_MESSAGE = 1024;
@@ -75,7 +88,9 @@ export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #clock: Clock;
   readonly #subjects: LRUMapWithDelete<string, Subject>;
-  #waiting = 0;
+  readonly #backlog = new Queue<Waiting>();
+  #handedOver = 0;
+  #isFlushed = false;
   #serial = 0;
 
   constructor(options: EventRecorderOptions) {
@@ -96,17 +111,23 @@ export class EventRecorder {
       told.count++;
       return 'same';
     }
-    if (this.#waiting >= this.#maxWaiting(event)) return this.#lose('overflow', event);
+    if (this.#backlog.size + this.#handedOver >= this.#maxWaiting(event)) return this.#lose('overflow', event);
     if (!subject.bucket.tryTake(nowMs)) return this.#lose('limited', event);
     subject.latest.set(event.reason, id);
     if (told === undefined) {
-      void this.#create(event, subject, id, nowMs);
+      this.#create(event, subject, id);
       return 'written';
     }
     told.count++;
     told.writtenMs = nowMs;
-    void this.#repeat(event, subject, id, told);
+    this.#add({ event, subject, id, told, isRepeat: true, atMs: this.#clock.nowMs() });
     return 'repeated';
+  }
+
+  /** Hands all over to the queue: before that is drained. */
+  flush(): void {
+    this.#isFlushed = true;
+    this.#pump();
   }
 
   /** The object is gone: a new one of the same name has another UID anyway, this only frees memory. */
@@ -134,20 +155,68 @@ export class EventRecorder {
     return subject;
   }
 
-  async #create(event: EventToRecord, subject: Subject, id: string, nowMs: number): Promise<void> {
+  #create(event: EventToRecord, subject: Subject, id: string): void {
+    // The oldest text is forgotten; should it come again, it is a new event.
+    if (subject.told.size >= MAX_TOLD_PER_OBJECT) subject.told.delete(subject.told.keys().next().value ?? '');
+    const told: Told = { name: this.#newName(event.object.name), isStored: false, count: 1, writtenMs: this.#clock.monotonicMs() };
+    subject.told.set(id, told);
+    this.#add({ event, subject, id, told, isRepeat: false, atMs: this.#clock.nowMs() });
+  }
+
+  #add(waiting: Waiting): void {
+    this.#backlog.enqueue(waiting);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#backlog.size > 0 && (this.#isFlushed || this.#handedOver < MAX_HANDED_OVER)) {
+      void this.#send(this.#backlog.dequeue()!);
+    }
+  }
+
+  async #send(waiting: Waiting): Promise<void> {
+    const { event, told, isRepeat } = waiting;
+    const namespace = namespaceOf(event.object);
+    const folder = `/api/v1/namespaces/${namespace}/events`;
+    const request: Write['request'] = isRepeat
+      ? {
+          method: 'PATCH',
+          path: `${folder}/${told.name}`,
+          body: { count: told.count, lastTimestamp: wholeSeconds(waiting.atMs) },
+          contentType: 'application/merge-patch+json',
+        }
+      : { method: 'POST', path: folder, body: this.#body(waiting), contentType: 'application/json' };
+    this.#handedOver++;
+    const key = `event ${namespace}/${told.name}`;
+    const result = await this.#options.queue.submit({ key, priority: WritePriority.event, policy: WRITE_POLICIES.event, request });
+    this.#handedOver--;
+    if (isRepeat) this.#repeated(waiting, result);
+    else this.#created(waiting, result);
+    this.#pump();
+  }
+
+  #created({ event, subject, id, told }: Waiting, result: WriteResult): void {
+    told.isStored = result.kind === 'done';
+    // Not told after all: the next occasion tries again.
+    if (!told.isStored && subject.told.get(id) === told) subject.told.delete(id);
+    if (result.kind === 'failed') this.#lose('refused', event, result.message);
+    else if (!told.isStored) this.#lose('closed', event);
+  }
+
+  #repeated({ event, subject, id, told }: Waiting, result: WriteResult): void {
+    const isForgotten = result.kind === 'failed' && result.status?.code === 404;
+    if (isForgotten && subject.told.get(id) === told) this.#create(event, subject, id);
+  }
+
+  #body({ event, told, atMs }: Waiting): object {
     const { object, annotations } = event;
     const { component, instance } = this.#options;
     const namespace = namespaceOf(object);
-    const name = this.#newName(object.name);
-    const time = this.#time();
-    // The oldest text is forgotten; should it come again, it is a new event.
-    if (subject.told.size >= MAX_TOLD_PER_OBJECT) subject.told.delete(subject.told.keys().next().value ?? '');
-    const told: Told = { name, isStored: false, count: 1, writtenMs: nowMs };
-    subject.told.set(id, told);
-    const result = await this.#submit(`event ${namespace}/${name}`, 'POST', `/api/v1/namespaces/${namespace}/events`, {
+    const time = wholeSeconds(atMs);
+    return {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { namespace, name, annotations },
+      metadata: { namespace, name: told.name, annotations },
       involvedObject: { ...object, namespace: object.namespace === '' ? undefined : object.namespace },
       type: event.type,
       reason: event.reason,
@@ -158,29 +227,7 @@ export class EventRecorder {
       firstTimestamp: time,
       lastTimestamp: time,
       count: 1,
-    });
-    told.isStored = result.kind === 'done';
-    // Not told after all: the next occasion tries again.
-    if (!told.isStored && subject.told.get(id) === told) subject.told.delete(id);
-    if (result.kind === 'failed') this.#lose('refused', event, result.message);
-    else if (!told.isStored) this.#lose('closed', event);
-  }
-
-  async #repeat(event: EventToRecord, subject: Subject, id: string, told: Told): Promise<void> {
-    const namespace = namespaceOf(event.object);
-    const path = `/api/v1/namespaces/${namespace}/events/${told.name}`;
-    const result = await this.#submit(`event ${namespace}/${told.name}`, 'PATCH', path, { count: told.count, lastTimestamp: this.#time() });
-    const isForgotten = result.kind === 'failed' && result.status?.code === 404;
-    if (isForgotten && subject.told.get(id) === told) await this.#create(event, subject, id, this.#clock.monotonicMs());
-  }
-
-  async #submit(key: string, method: 'POST' | 'PATCH', path: string, body: unknown): Promise<WriteResult> {
-    this.#waiting++;
-    const contentType = method === 'POST' ? 'application/json' : 'application/merge-patch+json';
-    const request = { method, path, body, contentType };
-    const result = await this.#options.queue.submit({ key, priority: WritePriority.event, policy: WRITE_POLICIES.event, request });
-    this.#waiting--;
-    return result;
+    };
   }
 
   /** As other recorders name events: unique in the namespace without asking. */
@@ -188,10 +235,10 @@ export class EventRecorder {
     const serial = (this.#serial++ & 0xffff).toString(16).padStart(4, '0');
     return `${objectName.slice(0, 230)}.${Math.floor(this.#clock.nowMs()).toString(16)}${serial}`;
   }
+}
 
-  #time(): string {
-    return `${new Date(this.#clock.nowMs()).toISOString().slice(0, 19)}Z`;
-  }
+function wholeSeconds(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 19)}Z`;
 }
 
 function namespaceOf({ namespace }: EventObject): string {

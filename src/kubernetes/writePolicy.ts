@@ -31,12 +31,18 @@ export const WRITE_POLICIES = Object.freeze({
   event: { answers: { 404: 'failed', 409: 'done', 410: 'failed' }, maxAttempts: 3, timeoutMs: 10_000 },
 } satisfies Record<string, WritePolicy>);
 
-/**
- * Success is done; overload (429), time-outs and server errors are tried again; any other refusal is final. But one for lack of
- * permission (403) is not while the server is `isSettling`: it may not have read its roles yet.
- */
-export function judge(policy: WritePolicy, { code }: Pick<ApiStatus, 'code'>, isSettling = false): Verdict {
-  if (code === 403 && isSettling) return 'retry';
+/** By the words of the API server's authorizer; a refusal by admission, a quota or a webhook is a 403 as well, and final. */
+const NO_PERMISSION = /\bcannot \S+ resource\b/;
+
+/** The refusal of a server that may not have read its roles yet (`isSettling`): it says nothing about the permission. */
+export function isPremature({ code, message }: Pick<ApiStatus, 'code' | 'message'>, isSettling: boolean): boolean {
+  return isSettling && code === 403 && NO_PERMISSION.test(message);
+}
+
+/** Success is done; overload (429), time-outs and server errors are tried again, and premature refusals; any other is final. */
+export function judge(policy: WritePolicy, status: Pick<ApiStatus, 'code' | 'message'>, isSettling = false): Verdict {
+  const { code } = status;
+  if (isPremature(status, isSettling)) return 'retry';
   const special = policy.answers[code];
   if (special !== undefined) return special;
   if (code >= 200 && code < 300) return 'done';

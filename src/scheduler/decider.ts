@@ -51,6 +51,7 @@ export class Decider {
   readonly #writes: WriteQueue;
   readonly #committer: Committer;
   readonly #binder: Binder;
+  readonly #events: EventRecorder;
   readonly #stop = new AbortController();
   #runner: CycleRunner | null = null;
   #runnerWorkers: Workers = 'auto';
@@ -72,7 +73,7 @@ export class Decider {
         if (attempt.status > 0) options.onAnswer();
       },
     });
-    const events = new EventRecorder({
+    this.#events = new EventRecorder({
       queue: this.#writes,
       component: params.schedulerName,
       instance: hostname(),
@@ -93,7 +94,7 @@ export class Decider {
     const { nodePoolLabelKey, nodePoolLabelValue: nodePool } = params;
     const isEvictionConditionWritten = (): boolean => configuration().config.params.updatePodEvictionCondition;
     const requests = new BindRequests({ connection, writes: this.#writes, clock, nodePoolLabelKey, onTrouble });
-    const common = { state, writes: this.#writes, events, clock, nodePoolLabelKey };
+    const common = { state, writes: this.#writes, events: this.#events, clock, nodePoolLabelKey };
     const isPlaceKept = (): boolean => configuration().config.safeEviction?.requireCommittedPlace === true;
     const nominations = new Nominations({
       state,
@@ -159,6 +160,7 @@ export class Decider {
     const committed = this.#committer.stop();
     await this.#runner?.close();
     await Promise.race([committed, clock.sleep(COMMIT_GRACE_MS)]);
+    this.#events.flush();
     await this.#writes.drain(WRITE_GRACE_MS);
     await this.#binder.stop();
     await this.#running;

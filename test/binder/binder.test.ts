@@ -448,4 +448,15 @@ describe('claims of devices', () => {
       },
     });
   });
+
+  it('of extended resources that the status still names: the pod is not bound where it would wait for one for ever', async () => {
+    const { api, clock, binder } = smallCluster();
+    const status = { phase: 'Pending', extendedResourceClaimStatus: { resourceClaimName: 'gone' } };
+    const pod = addPod(api, 'a', { status });
+    const message = expect.stringContaining('names resource claim gone of an earlier attempt');
+    expect(await clock.run(binder().bind(orderFor(pod)))).toEqual({ kind: 'failed', message });
+    expect(api.get(`${PODS}/a`)!.spec).not.toHaveProperty('nodeName');
+    const details = { extendedResourceClaimAllocation: { allocation, deviceRequests: [], containerMappings: [] } };
+    expect(await clock.run(binder().bind(orderFor(pod, { details })))).toEqual({ kind: 'bound' });
+  });
 });

@@ -108,6 +108,28 @@ test('of 4,000 pods bound at once each has its event', () => {
   expect([[...fates], lost]).toEqual([['written'], []]);
 });
 
+test('what waits is handed over bit by bit, in order, with the time at which it happened; at the end all at once', async () => {
+  const answers: ((result: WriteResult) => void)[] = [];
+  const sent: Write[] = [];
+  const { recorder, clock } = setUp({
+    queue: {
+      submit: (write) => {
+        sent.push(write);
+        return new Promise((resolve) => answers.push(resolve));
+      },
+    },
+  });
+  for (let i = 0; i < 1000; i++) recorder.record({ object: pod(`p${i}`), type: 'Normal', reason: 'Scheduled', message: 'm', isOnce: true });
+  expect(sent.length).toBe(256);
+  await clock.advance(MINUTE);
+  answers[0]!({ kind: 'done', status: 201, body: Buffer.alloc(0), attempts: 1 });
+  await settle();
+  expect(sent.length).toBe(257);
+  expect(sent[256]!.request.body).toMatchObject({ involvedObject: { name: 'p256' }, firstTimestamp: '2026-01-01T12:00:00Z' });
+  recorder.flush();
+  expect(sent.length).toBe(1000);
+});
+
 test('when too many wait, events are dropped, those first that a later cycle tells again; each loss is told', () => {
   const lost: string[] = [];
   const { recorder } = setUp({

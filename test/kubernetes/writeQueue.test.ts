@@ -6,7 +6,7 @@ import { judge, WRITE_POLICIES, type WritePolicy, WritePriority } from '../../sr
 import { type FinishedAttempt, WriteQueue, type WriteQueueOptions, type WriteResult } from '../../src/kubernetes/writeQueue.ts';
 import { settle, VirtualClock } from './clocks.ts';
 
-type Answer = number | { readonly status: number; readonly retryAfter?: string } | Error | 'hang';
+type Answer = number | { readonly status: number; readonly retryAfter?: string; readonly message?: string } | Error | 'hang';
 
 /** A server whose answers are given in order; after them 200. */
 class Answers {
@@ -22,12 +22,13 @@ class Answers {
     this.sent.push(body === undefined ? path : `${path} ${JSON.stringify(body)}`);
     const next = this.#script.shift() ?? 200;
     if (next instanceof Error) return Promise.reject(next);
-    const answerOf = (status: number, retryAfter?: string): ApiResponse => ({
+    const answerOf = (status: number, retryAfter?: string, message = `answer ${status}`): ApiResponse => ({
       status,
       headers: { 'retry-after': retryAfter },
-      body: Buffer.from(JSON.stringify({ message: `answer ${status}` })),
+      body: Buffer.from(JSON.stringify({ message })),
     });
-    if (next !== 'hang') return Promise.resolve(typeof next === 'number' ? answerOf(next) : answerOf(next.status, next.retryAfter));
+    if (next !== 'hang')
+      return Promise.resolve(typeof next === 'number' ? answerOf(next) : answerOf(next.status, next.retryAfter, next.message));
     return new Promise((resolve, reject) => {
       this.pending.push({ path, answer: (status) => resolve(answerOf(status)) });
       signal?.addEventListener('abort', () => reject(new NoAnswerError('API_ABORTED', 'cut', true)));
@@ -173,8 +174,10 @@ test('paced: the burst at once, then so many per second', async () => {
   expect(server.sent.length).toBe(19);
 });
 
+const NO_PERMISSION = { status: 403, message: 'pods "p" is forbidden: User "kai" cannot create resource "pods/binding" in API group ""' };
+
 test('a server that has just come back and refuses is asked until it has read its roles', async () => {
-  const server = Object.assign(new Answers(...Array<Answer>(9).fill(403)), { isSettling: () => clock.monotonicMs() < 15_000 });
+  const server = Object.assign(new Answers(...Array<Answer>(9).fill(NO_PERMISSION)), { isSettling: () => clock.monotonicMs() < 15_000 });
   const { submit, results, clock } = setUp(server);
   submit('pod');
   await clock.advance(15_000);
@@ -182,14 +185,22 @@ test('a server that has just come back and refuses is asked until it has read it
 });
 
 test('a refusal for lack of permission is final once the server has settled, and at once in steady state', async () => {
-  const server = Object.assign(new Answers(...Array<Answer>(99).fill(403)), { isSettling: () => clock.monotonicMs() < 15_000 });
+  const server = Object.assign(new Answers(...Array<Answer>(99).fill(NO_PERMISSION)), { isSettling: () => clock.monotonicMs() < 15_000 });
   const { submit, results, clock } = setUp(server);
   submit('early');
   await clock.advance(16_000);
-  expect(results.get('early')).toMatchObject([{ kind: 'failed', status: { code: 403 }, message: 'answer 403' }]);
+  expect(results.get('early')).toMatchObject([{ kind: 'failed', status: { code: 403 }, message: NO_PERMISSION.message }]);
   submit('late');
   await clock.advance(0);
   expect(results.get('late')).toMatchObject([{ kind: 'failed', attempts: 1 }]);
+});
+
+test('a refusal by admission is final, also by a server that has just come back', async () => {
+  const server = Object.assign(new Answers(403), { isSettling: () => true });
+  const { submit, results, clock } = setUp(server);
+  submit('pod');
+  await clock.advance(0);
+  expect(results.get('pod')).toMatchObject([{ kind: 'failed', attempts: 1 }]);
 });
 
 describe('what answers mean', () => {
@@ -210,7 +221,7 @@ describe('what answers mean', () => {
     ['binding', 504, 'retry'],
     ['binding', 201, 'done'],
   ] as const)('%s %i: %s', (policy, code, verdict) => {
-    expect(judge(WRITE_POLICIES[policy], { code })).toBe(verdict);
+    expect(judge(WRITE_POLICIES[policy], { code, message: NO_PERMISSION.message })).toBe(verdict);
   });
 });
 
