@@ -3,12 +3,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { missingControlPlane } from '../../control-plane/build.ts';
 import { type ControlPlane, startControlPlane } from '../../control-plane/controlPlane.ts';
 import type { ApiClient, KubeObject } from './apiClient.ts';
 import { AuditWatch, type PodRecord } from './auditWatch.ts';
+import { auditDecisions, type DecisionAuditInput } from './decisionAudit.ts';
 import { type FaultProxy, startFaultProxy } from './faultProxy.ts';
+import { History } from './history.ts';
 import { adminClient, createNamespace, createObjects, install, RESERVATION_NAMESPACE, waitFor } from './install.ts';
 import { nodeObject, type PodShape, podGroupObject, podObject, queueObject } from './objects.ts';
 import { RequestLog } from './requestLog.ts';
@@ -42,6 +45,8 @@ export interface BedOptions {
   /** The scheduler speaks to the API server through `bed.proxy`. */
   readonly isProxied?: boolean;
   readonly kubelet?: Omit<TestKubeletOptions, 'client'>;
+  /** What the auditor must know of how the scheduler is started. */
+  readonly audited?: Pick<DecisionAuditInput, 'params' | 'isBinderSeparate'>;
 }
 
 export interface StartOptions extends Partial<Pick<SchedulerOptions, 'args' | 'env' | 'token'>> {
@@ -70,7 +75,7 @@ export interface SeenEvent extends KubeObject {
   readonly message: string;
   readonly type: string;
   readonly regarding?: { readonly kind: string; readonly name: string };
-  readonly involvedObject?: { readonly kind: string; readonly name: string };
+  readonly involvedObject?: { readonly kind: string; readonly name: string; readonly uid?: string };
 }
 
 /** Declares a suite that is skipped, loudly, where no control plane can be had. `bed` is there within the tests. */
@@ -114,6 +119,7 @@ export class Bed {
   readonly #requests: RequestLog;
   readonly #folder: string;
   readonly #witness: ApiClient;
+  readonly #history: History;
   readonly #options: BedOptions;
   readonly #schedulers = new Map<string, SchedulerProcess>();
   readonly #outages: { readonly fromMs: number; readonly toMs: number }[] = [];
@@ -123,6 +129,7 @@ export class Bed {
     rest: {
       readonly folder: string;
       readonly witness: ApiClient;
+      readonly history: History;
       readonly options: BedOptions;
     },
   ) {
@@ -134,6 +141,7 @@ export class Bed {
     this.schedulerToken = parts.schedulerToken;
     this.#folder = rest.folder;
     this.#witness = rest.witness;
+    this.#history = rest.history;
     this.#options = rest.options;
     this.#requests = new RequestLog(join(rest.folder, 'audit.log'), SCHEDULER_USER);
   }
@@ -154,10 +162,12 @@ export class Bed {
     const witness = adminClient(plane);
     const audit = new AuditWatch(witness);
     await audit.start();
+    const history = new History(witness, true);
+    await history.open();
     const kubelet = new TestKubelet({ ...options.kubelet, client });
     await kubelet.start();
     const proxy = await startFaultProxy(plane);
-    const bed = new Bed({ plane, client, audit, kubelet, proxy, schedulerToken }, { folder, witness, options });
+    const bed = new Bed({ plane, client, audit, kubelet, proxy, schedulerToken }, { folder, witness, history, options });
     if (options.args !== null) await bed.startScheduler('scheduler', { args: options.args, env: options.env });
     return bed;
   }
@@ -166,6 +176,7 @@ export class Bed {
     await this.killSchedulers();
     await this.kubelet.stop();
     await this.audit.stop();
+    await this.#history.close();
     await this.proxy.close();
     await this.#witness.close();
     await this.client.close();
@@ -216,10 +227,52 @@ export class Bed {
     return [...this.#schedulers].map(([name, { program }]) => `── end of the log of ${name}\n${program.tail(60)}`).join('\n');
   }
 
+  /**
+   * What the auditor of `src/audit` finds in the bindings and evictions since the scenario began, as the API server showed them.
+   * A gang that is just being bound is told as partial.
+   */
+  async findings(): Promise<string[]> {
+    await this.#history.caughtUp();
+    const { items } = await this.client.list<SeenEvent>(`/api/v1/namespaces/${TEAM}/events`);
+    const evictEvents = items.flatMap(({ reason, involvedObject, metadata: { annotations } }) => {
+      const evictor = annotations?.['evictor-pod-group-name'];
+      const namespace = annotations?.['evictor-pod-group-namespace'];
+      const said = { action: annotations?.['evictor-action-type'] ?? '', evictor: evictor === undefined ? '' : `${namespace}/${evictor}` };
+      return reason === 'Evict' ? [{ groupUid: involvedObject?.uid ?? '', ...said }] : [];
+    });
+    return auditDecisions({
+      begin: this.#history.begin(),
+      changes: this.#history.changes,
+      deletedPaths: this.#requests.deletedPods(),
+      evictEvents,
+      ...this.#options.audited,
+    });
+  }
+
+  /** What happened until now is not judged. */
+  async forgive(): Promise<void> {
+    await this.#history.caughtUp();
+    this.#history.restart();
+    this.audit.violations.length = 0;
+    this.kubelet.rejections.length = 0;
+  }
+
+  /** Bindings may be under way when a scenario ends. */
+  async #settledFindings(): Promise<string[]> {
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const found = await this.findings();
+      const isFinal = found.every((line) => !line.startsWith('partial-gang'));
+      if (isFinal || performance.now() > deadlineMs) return found;
+      await sleep(500);
+    }
+  }
+
   /** What no run may have: broken rules, refusals by kubelets, requests without permission, ended processes, unexpected errors. */
   async verify(): Promise<void> {
     expect(this.audit.violations).toEqual([]);
     expect(this.kubelet.rejections).toEqual([]);
+    expect(await this.#settledFindings()).toEqual([]);
     expect(this.#requests.withCode(403, (atMs) => this.#outages.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs))).toEqual([]);
     for (const [name, { program }] of this.#schedulers) {
       expect(program.isRunning, `${name} has ended:\n${program.tail()}`).toBe(true);
@@ -254,8 +307,7 @@ export class Bed {
       await this.client.retry(() => this.client.delete(path, { gracePeriodSeconds: 0, propagationPolicy: 'Background' }));
     }
     await waitFor('the cluster to be empty', () => this.audit.pods.size === 0 && this.audit.nodes.size === 0, PATIENCE_MS);
-    this.audit.violations.length = 0;
-    this.kubelet.rejections.length = 0;
+    await this.forgive();
   }
 
   /** Creates objects, a few at a time, in the order given. */
