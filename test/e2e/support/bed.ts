@@ -344,6 +344,12 @@ export class Bed {
     return this.audit.pods.get(key)?.spec.nodeName ?? undefined;
   }
 
+  /** It holds a node and was not asked to go. */
+  isStaying(key: string): boolean {
+    const pod = this.audit.pods.get(key);
+    return pod?.spec.nodeName !== undefined && pod.metadata.deletionTimestamp == null;
+  }
+
   boundOf(keys: readonly string[]): string[] {
     return keys.filter((key) => this.nodeOf(key) !== undefined);
   }
