@@ -1,6 +1,6 @@
 // What the scenarios of one file run on: a control plane with an installation, a test kubelet, a witness, an audit log of the server
 // and scheduler processes. After each scenario it is checked that nobody broke a rule, then the cluster is emptied.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -316,6 +316,14 @@ export class Bed {
     }
     await waitFor('the cluster to be empty', () => this.audit.pods.size === 0 && this.audit.nodes.size === 0, PATIENCE_MS);
     await this.forgive();
+  }
+
+  /** Writes a configuration for `--scheduler-conf`, the way a mounted ConfigMap changes: another file of the same name. */
+  writeConfig(config: object | string): string {
+    const file = join(this.plane.folder, 'config.yaml');
+    writeFileSync(`${file}.next`, typeof config === 'string' ? config : JSON.stringify(config));
+    renameSync(`${file}.next`, file);
+    return file;
   }
 
   /** Creates objects, a few at a time, in the order given. */
