@@ -145,7 +145,7 @@ onCluster('packing and spreading', { args: null }, (bed) => {
       expect(racks.size).toBe(expected.racks);
       if (expected.nodes !== undefined) expect(used.size).toBe(expected.nodes);
       if (expected.zones !== undefined) expect(new Set([...racks].map((rack) => Math.floor(rack / 2))).size).toBe(expected.zones);
-      for (const key of keys) await bed().delete(key);
+      for (const key of keys) await bed().delete(key, { gracePeriodSeconds: 0 });
       await bed().untilGone(keys);
     }
     await bed().client.delete('/apis/kai.scheduler/v1alpha1/topologies/tree');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { missingControlPlane } from '../../control-plane/build.ts';
-import { type ControlPlane, startControlPlane } from '../../control-plane/controlPlane.ts';
+import { type ControlPlane, DEFAULT_CONTROLLERS, startControlPlane } from '../../control-plane/controlPlane.ts';
 import type { ApiClient, KubeObject } from './apiClient.ts';
 import { AuditWatch, type PodRecord } from './auditWatch.ts';
 import { auditDecisions, type DecisionAuditInput } from './decisionAudit.ts';
@@ -38,6 +38,12 @@ const CLEARED = [
   '/api/v1/nodes',
 ] as const;
 
+const RESOURCE_API_ARGS = {
+  v1: [],
+  v1beta1: ['--runtime-config=resource.k8s.io/v1=false,resource.k8s.io/v1beta2=false,resource.k8s.io/v1beta1=true'],
+  none: ['--runtime-config=resource.k8s.io/v1=false,resource.k8s.io/v1beta2=false,resource.k8s.io/v1beta1=false'],
+} as const;
+
 export interface BedOptions {
   /** Flags of the scheduler that `onCluster` starts; null = the scenarios start their own. */
   readonly args?: readonly string[] | null;
@@ -45,6 +51,8 @@ export interface BedOptions {
   /** The scheduler speaks to the API server through `bed.proxy`. */
   readonly isProxied?: boolean;
   readonly kubelet?: Omit<TestKubeletOptions, 'client'>;
+  /** Version of resource.k8s.io that the server has; default v1. */
+  readonly claims?: 'v1' | 'v1beta1' | 'none';
   /** Lines of the log that would else be held against the scheduler: its errors are what the scenarios are about. */
   readonly expectedErrors?: RegExp;
   /** What the auditor must know of how the scheduler is started. */
@@ -158,13 +166,17 @@ export class Bed {
     };
     writeFileSync(join(folder, 'policy.json'), JSON.stringify(policy));
     const apiServerArgs = [`--audit-policy-file=${join(folder, 'policy.json')}`, `--audit-log-path=${join(folder, 'audit.log')}`];
-    const plane = await startControlPlane({ apiServerArgs });
+    const { claims = 'v1' } = options;
+    const plane = await startControlPlane({
+      apiServerArgs: [...apiServerArgs, ...RESOURCE_API_ARGS[claims]],
+      controllers: claims === 'v1' ? undefined : DEFAULT_CONTROLLERS.filter((name) => name !== 'resourceclaim-controller'),
+    });
     const { client, schedulerToken } = await install(plane);
     await createNamespace(client, TEAM);
     const witness = adminClient(plane);
     const audit = new AuditWatch(witness);
     await audit.start();
-    const history = new History(witness, true);
+    const history = new History(witness, claims === 'v1');
     await history.open();
     const kubelet = new TestKubelet({ ...options.kubelet, client });
     await kubelet.start();
@@ -247,6 +259,7 @@ export class Bed {
       changes: this.#history.changes,
       deletedPaths: this.#requests.deletedPods(),
       evictEvents,
+      isDraServed: (this.#options.claims ?? 'v1') === 'v1',
       ...this.#options.audited,
     });
   }
@@ -311,7 +324,9 @@ export class Bed {
   }
 
   async clear(): Promise<void> {
-    for (const path of CLEARED) {
+    const { claims = 'v1' } = this.#options;
+    for (const path of CLEARED.map((v1) => v1.replace('/resource.k8s.io/v1/', `/resource.k8s.io/${claims}/`))) {
+      if (path.includes('/none/')) continue;
       await this.client.retry(() => this.client.delete(path, { gracePeriodSeconds: 0, propagationPolicy: 'Background' }));
     }
     await waitFor('the cluster to be empty', () => this.audit.pods.size === 0 && this.audit.nodes.size === 0, PATIENCE_MS);
