@@ -72,6 +72,10 @@ export class Decider {
       },
     });
     const events = new EventRecorder({ queue: this.#writes, component: params.schedulerName, instance: hostname(), clock });
+    // What was told about an object that is gone needs not be known any more.
+    state.observed.onRemoved((list, object) => {
+      if (list === 'pods' || list === 'podGroups') events.forget((object as { readonly metadata: Metadata }).metadata.uid ?? '');
+    });
     const onTrouble = (message: string): void => log.warn(`binder: ${message}`);
     this.#binder = new Binder({
       connection,
