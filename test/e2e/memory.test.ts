@@ -6,9 +6,9 @@ import { type Bed, onCluster } from './support/bed.ts';
 const HEAP_REPORTER = join(import.meta.dirname, 'support/heapReporter.ts');
 /** Pods replaced per round. */
 const REPLACED = 20;
-const ROUNDS_PER_SAMPLE = 8;
+const ROUNDS_PER_SAMPLE = 6;
 const WARM_UP_SAMPLES = 4;
-const SAMPLES = 12;
+const SAMPLES = 10;
 
 async function liveBytes(bed: Bed): Promise<number> {
   const { program } = bed.scheduler();
