@@ -211,6 +211,19 @@ onCluster('device claims', {}, (bed) => {
     expect(held.filter((key) => bed().isStaying(key)).length < held.length).toBe(isTaken);
   });
 
+  test('a gang of full nodes displaces scattered jobs with devices', async () => {
+    await createDraNodes(bed(), [2, 2]);
+    await bed().create(template('one', 1), template('two', 2));
+    const low: string[] = [];
+    for (let i = 0; i < 4; i++)
+      low.push(...(await bed().createGang(`low${i}`, 1, { spec: useTemplate('one'), groupSpec: { priorityClassName: 'train' } })));
+    await bed().untilRunning(low);
+    await bed().untilRunning(
+      await bed().createGang('high', 2, { spec: useTemplate('two'), groupSpec: { priorityClassName: 'build-preemptible' } }),
+    );
+    expect(low.filter((key) => bed().isStaying(key))).toEqual([]);
+  });
+
   /** Runs a preemption of one device out of two; gives how many of the two jobs of lower priority survive. */
   async function survivorsOfPreemption(): Promise<number> {
     await createDraNodes(bed(), [2]);

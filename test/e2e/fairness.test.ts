@@ -139,7 +139,21 @@ onCluster('fairness', {}, (bed) => {
   });
 });
 
-onCluster('fairness of projects', { args: null, audited: { params: { fullHierarchyFairness: false } } }, (bed) => {
+onCluster('fairness, from a standing start', { args: null, audited: { params: { fullHierarchyFairness: false } } }, (bed) => {
+  test('of two jobs that wait the more important one comes first', async () => {
+    await bed().create(
+      nodeObject('n1', { gpus: 2 }),
+      queueObject('dept', { gpu: { quota: 1, limit: 1 } }),
+      queueObject('q', { parent: 'dept' }),
+    );
+    const low = await bed().createGang('low', 1, { queue: 'q', gpus: 1, groupSpec: { priorityClassName: 'train' } });
+    const high = await bed().createGang('high', 1, { queue: 'q', gpus: 1, groupSpec: { priorityClassName: 'build-preemptible' } });
+    await bed().startScheduler('scheduler');
+    await bed().untilRunning(high);
+    await bed().untilUnschedulable(low);
+    expect(bed().boundOf(low)).toEqual([]);
+  });
+
   test('what a department forbids counts with the hierarchy only', async () => {
     await bed().create(
       nodeObject('n1', { gpus: 2 }),

@@ -1,22 +1,8 @@
-// Where pods go when there is a choice: packing and spreading, kinds of nodes, topology, pod slots, NUMA zones.
+// Where pods go when there is a choice: packing and spreading, kinds of nodes, topology, pod slots.
 import { expect, test } from 'vitest';
 import { type Bed, onCluster, TEAM } from './support/bed.ts';
 import { nodeObject, queueObject } from './support/objects.ts';
-
-const ACTIONS = 'allocate, consolidation, reclaim, preempt, stalegangeviction';
-const COMMON = ['predicates', 'proportion', 'priority', 'nodeavailability', 'resourcetype', 'podaffinity', 'elastic', 'subgrouporder'];
-const REST = ['taskorder', 'nominatednode', 'dynamicresources', 'minruntime', 'topology', 'sg-nodelocalgreedy', 'sg-multinodegang', 'numa'];
-
-/** As upstream's operator writes it for a placement strategy (spec 01 section 3.4.2). */
-function config(strategy: 'binpack' | 'spread'): object {
-  const gpu = strategy === 'binpack' ? ['gpusharingorder', 'gpupack'] : ['gpuspread'];
-  const plugins = [...COMMON, ...gpu, ...REST].map((name): object => ({ name }));
-  return { actions: ACTIONS, tiers: [{ plugins: [...plugins, { name: 'nodeplacement', arguments: { cpu: strategy, gpu: strategy } }] }] };
-}
-
-function start(bed: Bed, strategy: 'binpack' | 'spread'): Promise<unknown> {
-  return bed.startScheduler('scheduler', { args: [`--scheduler-conf=${bed.writeConfig(config(strategy))}`] });
-}
+import { startWithStrategy as start } from './support/strategies.ts';
 
 const on = (name: string): { readonly nodeSelector: Readonly<Record<string, string>> } => ({
   nodeSelector: { 'kubernetes.io/hostname': name },
@@ -207,88 +193,5 @@ onCluster('restricted nodes', { args: ['--restrict-node-scheduling'], audited: {
     ];
     await bed().untilUnschedulable(wrong);
     expect(bed().boundOf(wrong)).toEqual([]);
-  });
-});
-
-const NRT = 'topology.node.k8s.io';
-/** Of the node feature discovery, as far as the scheduler reads it. */
-const ZONES_DEFINITION = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: {
-    name: `noderesourcetopologies.${NRT}`,
-    annotations: { 'api-approved.kubernetes.io': 'https://github.com/kubernetes/enhancements/pull/1870' },
-  },
-  spec: {
-    group: NRT,
-    scope: 'Cluster',
-    names: { kind: 'NodeResourceTopology', plural: 'noderesourcetopologies' },
-    versions: [
-      {
-        name: 'v1alpha2',
-        served: true,
-        storage: true,
-        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-      },
-    ],
-  },
-};
-
-onCluster('NUMA zones', { args: null }, (bed) => {
-  const path = `/apis/${NRT}/v1alpha2/noderesourcetopologies`;
-  /** Two zones of 4 GPUs and 32 CPUs. */
-  const zones = (name: string, policy: string): object => ({
-    apiVersion: `${NRT}/v1alpha2`,
-    kind: 'NodeResourceTopology',
-    metadata: { name },
-    attributes: [
-      { name: 'topologyManagerPolicy', value: policy },
-      { name: 'topologyManagerScope', value: 'pod' },
-    ],
-    zones: [0, 1].map((zone) => ({
-      name: `node-${zone}`,
-      type: 'Node',
-      resources: [
-        ['nvidia.com/gpu', '4'],
-        ['cpu', '32'],
-        ['memory', '256Gi'],
-      ].map(([resource, amount]) => ({ name: resource, capacity: amount, allocatable: amount, available: amount })),
-    })),
-  });
-  const exact = (gpus: number): object => {
-    const amounts = { cpu: '1', memory: '1Gi', 'nvidia.com/gpu': String(gpus) };
-    return { containers: [{ name: 'main', image: 'none', resources: { requests: amounts, limits: amounts } }] };
-  };
-
-  test.each([
-    ['single-numa-node', false],
-    ['best-effort', true],
-    ['none', true],
-  ])('policy %s: a pod that fits one zone runs, one across zones: %s', async (policy, mayCross) => {
-    if (
-      (await bed().client.find(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${ZONES_DEFINITION.metadata.name}`)) === undefined
-    ) {
-      await bed().client.create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', ZONES_DEFINITION);
-    }
-    await bed().until('the zones to be served', () =>
-      bed()
-        .client.get(path)
-        .then(Boolean, () => false),
-    );
-    await bed().client.retry(() => bed().client.create(path, zones('n1', policy)));
-    await bed().createCluster(1);
-    await start(bed(), 'binpack');
-    const [narrow] = await bed().createGang('narrow', 1, { spec: exact(3) });
-    await bed().untilRunning([narrow!]);
-    const wide = await bed().createGang('wide', 1, { spec: exact(5) });
-    if (mayCross) await bed().untilRunning(wide);
-    else {
-      await bed().untilUnschedulable(wide);
-      // The other zone is free as a whole.
-      await bed().untilRunning(await bed().createGang('whole-zone', 1, { spec: exact(4) }));
-      const zone = bed().audit.pods.get(narrow!)?.metadata.annotations?.['kai.scheduler/numa-placement-predicted'];
-      expect(zone).toMatch(/node-[01]/);
-    }
-    await bed().client.delete(`${path}/n1`);
   });
 });

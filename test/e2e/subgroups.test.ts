@@ -110,6 +110,32 @@ onCluster('sub-groups', {}, (bed) => {
     await bed().untilRunning([...leaves.keys()]);
   });
 
+  test('two jobs of two sub-groups share what there is', async () => {
+    await createQueue(bed(), 600, 0);
+    const names = ['left', 'right'];
+    const tree = {
+      minMember: 2,
+      subGroups: [
+        { name: 'one', minMember: 1 },
+        { name: 'two', minMember: 1 },
+      ],
+    };
+    await bed().create(...names.map((name) => podGroupObject(TEAM, name, 'q', tree)));
+    const pods = names.flatMap((group) =>
+      [0, 1, 2, 3, 4, 5].map((i) => ({ key: `${TEAM}/${group}-${i}`, group, subGroup: i < 3 ? 'one' : 'two' })),
+    );
+    await bed().create(
+      ...pods.map(({ key, group, subGroup }) => podObject(TEAM, key.slice(TEAM.length + 1), { group, subGroup, cpu: '100m' })),
+    );
+    const keysOf = (group: string, subGroup?: string): string[] =>
+      pods.filter((pod) => pod.group === group && (subGroup ?? pod.subGroup) === pod.subGroup).map(({ key }) => key);
+    await bed().until('six pods', () => bed().boundOf(pods.map(({ key }) => key)).length === 6);
+    for (const group of names) {
+      expect(bed().boundOf(keysOf(group))).toHaveLength(3);
+      for (const subGroup of ['one', 'two']) expect(bed().boundOf(keysOf(group, subGroup)).length).toBeGreaterThan(0);
+    }
+  });
+
   test('a sub-group that lacks pods is named', async () => {
     await createQueue(bed(), 1000, 0);
     const tree = {

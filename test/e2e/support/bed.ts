@@ -7,86 +7,30 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { missingControlPlane } from '../../control-plane/build.ts';
 import { type ControlPlane, DEFAULT_CONTROLLERS, startControlPlane } from '../../control-plane/controlPlane.ts';
-import type { ApiClient, KubeObject } from './apiClient.ts';
+import type { ApiClient } from './apiClient.ts';
 import { AuditWatch, type PodRecord } from './auditWatch.ts';
-import { auditDecisions, type DecisionAuditInput } from './decisionAudit.ts';
+import {
+  type BedOptions,
+  clearedPaths,
+  type GangShape,
+  type PodCondition,
+  RESOURCE_API_ARGS,
+  type SeenEvent,
+  type StartOptions,
+  TEAM,
+} from './bedOptions.ts';
+import { auditDecisions } from './decisionAudit.ts';
 import { type FaultProxy, startFaultProxy } from './faultProxy.ts';
 import { History } from './history.ts';
-import { adminClient, createNamespace, createObjects, install, RESERVATION_NAMESPACE, waitFor } from './install.ts';
-import { nodeObject, type PodShape, podGroupObject, podObject, queueObject } from './objects.ts';
+import { adminClient, createNamespace, createObjects, install, waitFor } from './install.ts';
+import { nodeObject, podGroupObject, podObject, queueObject } from './objects.ts';
 import { RequestLog } from './requestLog.ts';
-import { type SchedulerOptions, type SchedulerProcess, startScheduler } from './schedulerProcess.ts';
-import { TestKubelet, type TestKubeletOptions } from './testKubelet.ts';
+import { type SchedulerProcess, startScheduler } from './schedulerProcess.ts';
+import { TestKubelet } from './testKubelet.ts';
 
-/** Where scenarios create their pods. */
-export const TEAM = 'team';
 /** A scenario that needs this long does not work; no scenario asserts a time. */
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 90_000;
 const SCHEDULER_USER = 'system:serviceaccount:kai-scheduler:kai-scheduler';
-/** What `clear` empties: what makes pods, pods, the rest. */
-const CLEARED = [
-  `/apis/apps/v1/namespaces/${TEAM}/replicasets`,
-  `/api/v1/namespaces/${TEAM}/pods`,
-  `/api/v1/namespaces/${RESERVATION_NAMESPACE}/pods`,
-  `/apis/scheduling.run.ai/v2alpha2/namespaces/${TEAM}/podgroups`,
-  `/apis/scheduling.run.ai/v1alpha2/namespaces/${TEAM}/bindrequests`,
-  `/apis/resource.k8s.io/v1/namespaces/${TEAM}/resourceclaims`,
-  `/apis/resource.k8s.io/v1/namespaces/${TEAM}/resourceclaimtemplates`,
-  `/apis/resource.k8s.io/v1/resourceslices`,
-  `/apis/resource.k8s.io/v1/deviceclasses`,
-  '/apis/scheduling.run.ai/v2/queues',
-  '/api/v1/nodes',
-] as const;
-
-const RESOURCE_API_ARGS = {
-  v1: [],
-  v1beta1: ['--runtime-config=resource.k8s.io/v1=false,resource.k8s.io/v1beta2=false,resource.k8s.io/v1beta1=true'],
-  none: ['--runtime-config=resource.k8s.io/v1=false,resource.k8s.io/v1beta2=false,resource.k8s.io/v1beta1=false'],
-} as const;
-
-export interface BedOptions {
-  /** Flags of the scheduler that `onCluster` starts; null = the scenarios start their own. */
-  readonly args?: readonly string[] | null;
-  readonly env?: SchedulerOptions['env'];
-  /** The scheduler speaks to the API server through `bed.proxy`. */
-  readonly isProxied?: boolean;
-  readonly kubelet?: Omit<TestKubeletOptions, 'client'>;
-  /** Version of resource.k8s.io that the server has; default v1. */
-  readonly claims?: 'v1' | 'v1beta1' | 'none';
-  /** Lines of the log that would else be held against the scheduler: its errors are what the scenarios are about. */
-  readonly expectedErrors?: RegExp;
-  /** What the auditor must know of how the scheduler is started. */
-  readonly audited?: Pick<DecisionAuditInput, 'params' | 'isBinderSeparate'>;
-}
-
-export interface StartOptions extends Partial<Pick<SchedulerOptions, 'args' | 'env' | 'token'>> {
-  /** Default: resolves when it is ready. */
-  readonly isAwaited?: boolean;
-}
-
-export interface GangShape extends PodShape {
-  readonly queue?: string;
-  /** Default: as many as there are pods. */
-  readonly minMember?: number;
-  /** Further fields of the pod group's spec. */
-  readonly groupSpec?: object;
-  readonly groupLabels?: Readonly<Record<string, string>>;
-}
-
-export interface PodCondition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason?: string;
-  readonly message?: string;
-}
-
-export interface SeenEvent extends KubeObject {
-  readonly reason: string;
-  readonly message: string;
-  readonly type: string;
-  readonly regarding?: { readonly kind: string; readonly name: string };
-  readonly involvedObject?: { readonly kind: string; readonly name: string; readonly uid?: string };
-}
 
 /** Declares a suite that is skipped, loudly, where no control plane can be had. `bed` is there within the tests. */
 export function onCluster(title: string, options: BedOptions, declare: (bed: () => Bed) => void): void {
@@ -116,6 +60,8 @@ export function onCluster(title: string, options: BedOptions, declare: (bed: () 
     declare(current);
   });
 }
+
+export { TEAM };
 
 export class Bed {
   readonly plane: ControlPlane;
@@ -325,8 +271,7 @@ export class Bed {
 
   async clear(): Promise<void> {
     const { claims = 'v1' } = this.#options;
-    for (const path of CLEARED.map((v1) => v1.replace('/resource.k8s.io/v1/', `/resource.k8s.io/${claims}/`))) {
-      if (path.includes('/none/')) continue;
+    for (const path of clearedPaths(claims)) {
       await this.client.retry(() => this.client.delete(path, { gracePeriodSeconds: 0, propagationPolicy: 'Background' }));
     }
     await waitFor('the cluster to be empty', () => this.audit.pods.size === 0 && this.audit.nodes.size === 0, PATIENCE_MS);
