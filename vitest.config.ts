@@ -12,8 +12,9 @@ export default defineConfig({
   test: {
     reporters: ['default', './.ci/reporter.ts'],
     projects: isEndToEnd
-      ? // A shared machine can starve one of the servers for seconds: a scenario that fails is tried once more.
-        [{ test: { ...timeouts, name: 'e2e', include: ON_A_SERVER, maxWorkers: 1, pool: 'forks', retry: 1 } }]
+      ? // Two files at a time: most of a scenario is waiting. A shared machine can starve one of the servers for seconds: a scenario
+        // that fails is tried once more.
+        [{ test: { ...timeouts, name: 'e2e', include: ON_A_SERVER, maxWorkers: 2, pool: 'forks', retry: 1 } }]
       : [
           {
             test: {

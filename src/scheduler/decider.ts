@@ -80,6 +80,10 @@ export class Decider {
       clock,
       onLost: eventLosses(options),
     });
+    // What was told about an object that is gone needs not be known any more.
+    state.observed.onRemoved((list, object) => {
+      if (list === 'pods' || list === 'podGroups') this.#events.forget((object as { readonly metadata: Metadata }).metadata.uid ?? '');
+    });
     const onTrouble = (message: string): void => log.warn(`binder: ${message}`);
     this.#binder = new Binder({
       connection,

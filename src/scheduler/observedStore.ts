@@ -3,6 +3,7 @@ import type { ListName, Pod } from '../base/objects.ts';
 import type { ObservedCluster } from './ports.ts';
 
 type Listener = (list: ListName, key: string, object: unknown) => void;
+type RemovalListener = (list: ListName, object: unknown) => void;
 
 const NOTHING: ReadonlySet<string> = new Set();
 
@@ -11,6 +12,7 @@ export class ObservedStore implements ObservedCluster {
   readonly #podsOnNode = new Map<string, Set<string>>();
   readonly #nodeOfPod = new Map<string, string>();
   readonly #listeners = new Set<Listener>();
+  readonly #removalListeners = new Set<RemovalListener>();
 
   get(list: ListName, key: string): unknown {
     return this.#lists.get(list)?.get(key);
@@ -37,13 +39,21 @@ export class ObservedStore implements ObservedCluster {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Calls back with each object that goes, as it was last seen. */
+  onRemoved(listener: RemovalListener): void {
+    this.#removalListeners.add(listener);
+  }
+
   set(list: ListName, key: string, object: unknown): void {
     this.#map(list).set(key, object);
   }
 
   delete(list: ListName, key: string): void {
+    const object = this.#lists.get(list)?.get(key);
+    if (object === undefined) return;
     this.#lists.get(list)?.delete(key);
     if (list === 'pods') this.place(key, '');
+    for (const listener of this.#removalListeners) listener(list, object);
   }
 
   /** Notes on which node a pod counts; '' = none. */

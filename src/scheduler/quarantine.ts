@@ -7,6 +7,8 @@ const FIRST_MS = 60_000;
 const MAX_MS = 3_600_000;
 
 interface Offender {
+  /** Of the pod group: one that is made again under its name is another job. */
+  readonly uid: string | undefined;
   /** 0 = it may be tried again. */
   untilMs: number;
   failures: number;
@@ -22,7 +24,7 @@ interface Search {
 }
 
 export interface QuarantineOptions {
-  readonly state: Pick<ClusterState, 'waitingGroups' | 'hideGroups'>;
+  readonly state: Pick<ClusterState, 'waitingGroups' | 'hideGroups' | 'group'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** The job that makes cycles fail; it is not tried for `pauseMs`. */
   readonly onFound: (groupKey: string, error: unknown, pauseMs: number) => void;
@@ -79,7 +81,7 @@ export class Quarantine {
     const { clock, onFound } = this.#options;
     const failures = (this.#offenders.get(group)?.failures ?? 0) + 1;
     const pauseMs = Math.min(MAX_MS, FIRST_MS * 2 ** (failures - 1));
-    this.#offenders.set(group, { untilMs: clock.monotonicMs() + pauseMs, failures });
+    this.#offenders.set(group, { uid: this.#uidOf(group), untilMs: clock.monotonicMs() + pauseMs, failures });
     this.#search = null;
     onFound(group, this.#error, pauseMs);
   }
@@ -88,10 +90,19 @@ export class Quarantine {
     return (this.#offenders.get(group)?.untilMs ?? 0) > this.#options.clock.monotonicMs();
   }
 
-  /** Those whose time is over get another try. True when there are some. */
+  #uidOf(group: string): string | undefined {
+    return this.#options.state.group(group)?.metadata.uid;
+  }
+
+  /** Those whose time is over get another try, those that are gone are forgotten. True when there are some. */
   #release(): boolean {
     let isChanged = false;
-    for (const offender of this.#offenders.values()) {
+    for (const [group, offender] of this.#offenders) {
+      if (offender.uid !== this.#uidOf(group)) {
+        this.#offenders.delete(group);
+        isChanged = true;
+        continue;
+      }
       if (offender.untilMs === 0 || offender.untilMs > this.#options.clock.monotonicMs()) continue;
       offender.untilMs = 0;
       isChanged = true;

@@ -16,7 +16,7 @@ import { apiServerProgram, controllerProgram, etcdProgram, type ServerOptions, t
  * What tests of a scheduler need. Node lifecycle, taint eviction and node IPAM are left out: they would evict from nodes without
  * a kubelet. Each further controller costs watches and writes.
  */
-const DEFAULT_CONTROLLERS: readonly string[] = [
+export const DEFAULT_CONTROLLERS: readonly string[] = [
   'namespace-controller',
   'garbage-collector-controller',
   'pod-garbage-collector-controller',

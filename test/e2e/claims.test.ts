@@ -42,11 +42,11 @@ const claim = (name: string, count: number, className?: string): object => ({
   metadata: { name, namespace: TEAM, labels: { 'kai.scheduler/queue': 'examples' } },
   spec: request(count, className),
 });
-const template = (name: string, count: number): object => ({
+const template = (name: string, count: number, queue = 'examples'): object => ({
   apiVersion: API,
   kind: 'ResourceClaimTemplate',
   metadata: { name, namespace: TEAM },
-  spec: { metadata: { labels: { 'kai.scheduler/queue': 'examples' } }, spec: request(count) },
+  spec: { metadata: { labels: { 'kai.scheduler/queue': queue } }, spec: request(count) },
 });
 const container = { name: 'main', image: 'none', resources: { requests: { cpu: '100m' }, claims: [{ name: 'gpu' }] } };
 const useClaim = (name: string): object => ({ resourceClaims: [{ name: 'gpu', resourceClaimName: name }], containers: [container] });
@@ -158,6 +158,72 @@ onCluster('device claims', {}, (bed) => {
     expect(await claims(bed())).toEqual([]);
   });
 
+  test('an unknown device class, and the greater of init container and container', async () => {
+    await bed().create(deviceClass('gpu.example.com', 'nvidia.com/gpu'), queueObject('examples'));
+    await bed().create(nodeObject('d1', { gpus: 0 }), slice('d1', 2), claim('wrong', 1, 'nonesuch'));
+    const wrong = await bed().createGang('wrong', 1, { spec: useClaim('wrong') });
+    await bed().untilUnschedulable(wrong);
+    const all = { requests: { cpu: '100m', 'nvidia.com/gpu': '2' }, limits: { 'nvidia.com/gpu': '2' } };
+    const containers = [{ name: 'main', image: 'none', resources: all }];
+    await bed().untilRunning(
+      await bed().createGang('both', 1, { spec: { containers, initContainers: [{ ...containers[0], name: 'init' }] } }),
+    );
+    expect(new Set(devicesOf(await claims(bed()))).size).toBe(2);
+  });
+
+  test('extended resources served by a driver: the more important job takes them', async () => {
+    await bed().create(deviceClass('gpu.example.com', 'nvidia.com/gpu'), queueObject('examples'));
+    await bed().create(nodeObject('d1', { gpus: 0 }), slice('d1', 1));
+    const low = await bed().createGang('low', 1, { gpus: 1, groupSpec: { priorityClassName: 'train' } });
+    await bed().untilRunning(low);
+    await bed().untilUnschedulable(await bed().createGang('equal', 1, { gpus: 1, groupSpec: { priorityClassName: 'train' } }));
+    await bed().untilRunning(await bed().createGang('high', 1, { gpus: 1, groupSpec: { priorityClassName: 'build-preemptible' } }));
+    expect(low.filter((key) => bed().isStaying(key))).toEqual([]);
+  });
+
+  test.each([
+    ['for the other queue’s fair share', [1, 1], [2, 1], [], 1, true],
+    ['not beyond the own fair share', [1, 1], [2, 1], [1], 2, false],
+  ] as const)('reclaim of devices: %s', async (_, quotas, heldByA, heldByB, wanted, isTaken) => {
+    await createDraNodes(bed(), [4]);
+    await bed().create(queueObject('dept', { gpu: { quota: 4, limit: 4 } }));
+    await bed().create(
+      ...['a', 'b'].map((name, i) => queueObject(name, { parent: 'dept', gpu: { quota: quotas[i]!, overQuotaWeight: 2 } })),
+    );
+    const submit = async (name: string, queue: string, count: number): Promise<string[]> => {
+      // Claims of templates go with their pods; one with a name of its own keeps its devices when it has lost its last user.
+      await bed().create(template(name, count, queue));
+      return bed().createGang(name, 1, { queue, spec: useTemplate(name) });
+    };
+    const held: string[] = [];
+    for (const [queue, counts] of [
+      ['a', heldByA],
+      ['b', heldByB],
+    ] as const) {
+      for (const [i, count] of counts.entries()) held.push(...(await submit(`${queue}${i}`, queue, count)));
+    }
+    // One device of four is left in the first case: fill it, so that somebody has to go.
+    if (isTaken) held.push(...(await submit('rest', 'a', 1)));
+    await bed().untilRunning(held);
+    const taker = await submit('taker', 'b', wanted);
+    if (isTaken) await bed().untilRunning(taker);
+    else await bed().untilUnschedulable(taker);
+    expect(held.filter((key) => bed().isStaying(key)).length < held.length).toBe(isTaken);
+  });
+
+  test('a gang of full nodes displaces scattered jobs with devices', async () => {
+    await createDraNodes(bed(), [2, 2]);
+    await bed().create(template('one', 1), template('two', 2));
+    const low: string[] = [];
+    for (let i = 0; i < 4; i++)
+      low.push(...(await bed().createGang(`low${i}`, 1, { spec: useTemplate('one'), groupSpec: { priorityClassName: 'train' } })));
+    await bed().untilRunning(low);
+    await bed().untilRunning(
+      await bed().createGang('high', 2, { spec: useTemplate('two'), groupSpec: { priorityClassName: 'build-preemptible' } }),
+    );
+    expect(low.filter((key) => bed().isStaying(key))).toEqual([]);
+  });
+
   /** Runs a preemption of one device out of two; gives how many of the two jobs of lower priority survive. */
   async function survivorsOfPreemption(): Promise<number> {
     await createDraNodes(bed(), [2]);
@@ -181,5 +247,46 @@ onCluster('device claims', {}, (bed) => {
   // the device as coming free and evicts once more. Known to fail; turns red when it is mended.
   test.fails('preemption of devices takes exactly one victim', async () => {
     expect(await survivorsOfPreemption()).toBe(1);
+  });
+});
+
+onCluster('device claims and faults', { isProxied: true }, (bed) => {
+  test('what failed attempts and refused bindings assumed about claims is forgotten (OP-27)', async () => {
+    await createDraNodes(bed(), [2]);
+    const two = ['c0', 'c1'];
+    for (let round = 0; round < 8; round++) {
+      await bed().create(...two.map((name) => claim(name, 1)));
+      // A gang that lacks one device, and one that fits but is refused at the last step.
+      const members = await Promise.all(
+        two.map(async (name, i) => {
+          const object = podObject(TEAM, `r${round}-${i}`, { group: `r${round}`, gracePeriodSeconds: 0, spec: useClaim(name) });
+          return { object, key: `${TEAM}/r${round}-${i}` };
+        }),
+      );
+      const isHopeless = round % 2 === 0;
+      const refused = bed().proxy.inject({ action: { kind: 'status', status: 403 }, method: 'POST', path: /binding$/ });
+      if (isHopeless) await bed().create(claim('c2', 1));
+      await bed().create(podGroupObject(TEAM, `r${round}`, 'examples', { minMember: isHopeless ? 3 : 2 }));
+      await bed().create(...members.map(({ object }) => object));
+      if (isHopeless) {
+        await bed().create(podObject(TEAM, `r${round}-2`, { group: `r${round}`, gracePeriodSeconds: 0, spec: useClaim('c2') }));
+        await bed().untilUnschedulable(members.map(({ key }) => key));
+      } else await bed().untilEvent(`r${round}-0`, 'BindingError');
+      await bed().client.delete(`/api/v1/namespaces/${TEAM}/pods`, { gracePeriodSeconds: 0 });
+      await bed().client.delete(`/apis/${API}/namespaces/${TEAM}/resourceclaims`);
+      await bed().until('pods and claims to be gone', async () => bed().audit.pods.size === 0 && (await claims(bed())).length === 0);
+      refused.remove();
+      bed().proxy.clear();
+    }
+    // Both devices are free for a gang that needs exactly these; a third one comes with one device more.
+    await bed().create(...two.map((name) => claim(name, 1)), claim('c2', 1));
+    await bed().create(podGroupObject(TEAM, 'last', 'examples', { minMember: 3 }));
+    const names = [...two, 'c2'];
+    await bed().create(...names.map((name, i) => podObject(TEAM, `last-${i}`, { group: 'last', spec: useClaim(name) })));
+    const keys = names.map((_, i) => `${TEAM}/last-${i}`);
+    await bed().untilUnschedulable(keys);
+    await bed().create(nodeObject('d2', { gpus: 0 }), slice('d2', 1));
+    await bed().untilRunning(keys);
+    expect(new Set(devicesOf(await claims(bed()))).size).toBe(3);
   });
 });

@@ -25,8 +25,11 @@ async function mapsOf(bed: Bed, pod: string): Promise<ConfigMap[]> {
 }
 
 const half = { gpuFraction: '0.5' };
+/** A reservation pod of this name never starts, so that it has no device. */
+const SPARE = 'left-over';
+const plan = (pod: KubeObject): { readonly startAfterMs?: number } => (pod.metadata.name === SPARE ? { startAfterMs: 3_600_000 } : {});
 
-onCluster('fractions', {}, (bed) => {
+onCluster('fractions', { kubelet: { plan } }, (bed) => {
   test('two halves share one GPU through one reservation pod', async () => {
     await bed().createCluster(1, { gpus: 2 });
     const [a] = await bed().createGang('a', 1, half);
@@ -128,5 +131,29 @@ onCluster('fractions', {}, (bed) => {
     await bed().create(podObject(TEAM, `${group}-1`, { group, ...half }));
     await bed().untilRunning([...whole, `${TEAM}/${group}-1`]);
     expect(reservations(bed())).toHaveLength(1);
+  });
+
+  test('of two reservation pods that an older state left for one card the one with a device stays (OP-16)', async () => {
+    await bed().createCluster(1, { gpus: 2 });
+    const [first] = await bed().createGang('a', 1, half);
+    await bed().untilRunning([first!]);
+    const kept = reservations(bed())[0]!;
+    await bed().endScheduler('scheduler', 'SIGTERM');
+    const resources = { requests: { 'nvidia.com/gpu': '1' }, limits: { 'nvidia.com/gpu': '1' } };
+    await bed().create({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: SPARE, namespace: RESERVATION_NAMESPACE, labels: kept.metadata.labels },
+      spec: { nodeName: 'n1', containers: [{ name: 'main', image: 'none', resources }] },
+    });
+    await bed().until('both to be seen', () => reservations(bed()).length === 2);
+    await bed().startScheduler('scheduler');
+    await bed().until('one to be left', () => reservations(bed()).length === 1);
+    expect(reservations(bed())[0]!.metadata.name).toBe(kept.metadata.name);
+    const [second] = await bed().createGang('b', 1, half);
+    await bed().untilRunning([second!]);
+    expect(groupOf(bed(), second!)).toBe(groupOf(bed(), first!));
+    // The card that the other one held can be used again.
+    await bed().untilRunning(await bed().createGang('whole', 1, { gpus: 1 }));
   });
 });

@@ -1,19 +1,9 @@
 // What the process says about itself, and its configuration while it runs.
-import { renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Bed, onCluster } from './support/bed.ts';
+import { onCluster } from './support/bed.ts';
 import { nodeObject, queueObject } from './support/objects.ts';
 
 const FOUR_ACTIONS = { actions: 'allocate, consolidation, reclaim, preempt' };
-
-/** As a mounted ConfigMap changes: another file of the same name. */
-function writeConfig(bed: Bed, config: object | string): string {
-  const file = join(bed.plane.folder, 'config.yaml');
-  writeFileSync(`${file}.next`, typeof config === 'string' ? config : JSON.stringify(config));
-  renameSync(`${file}.next`, file);
-  return file;
-}
 
 async function status(url: string): Promise<number> {
   return (await fetch(url)).status;
@@ -21,7 +11,7 @@ async function status(url: string): Promise<number> {
 
 onCluster('the process', { args: null }, (bed) => {
   const start = async (config: object | string = FOUR_ACTIONS): Promise<void> => {
-    await bed().startScheduler('scheduler', { args: [`--scheduler-conf=${writeConfig(bed(), config)}`] });
+    await bed().startScheduler('scheduler', { args: [`--scheduler-conf=${bed().writeConfig(config)}`] });
   };
   const untilLogged = (text: RegExp): Promise<void> => bed().until(String(text), () => text.test(bed().scheduler().program.log()));
 
@@ -48,7 +38,7 @@ onCluster('the process', { args: null }, (bed) => {
     await bed().untilUnschedulable(high);
     expect(bed().nodeOf(low[0]!)).toBe('n1');
     const { pid } = bed().scheduler().program;
-    writeConfig(bed(), { ...FOUR_ACTIONS, workers: 1 });
+    bed().writeConfig({ ...FOUR_ACTIONS, workers: 1 });
     await bed().untilRunning(high);
     await untilLogged(/cycles run on 1 thread/);
     expect(bed().scheduler().program.pid).toBe(pid);
@@ -57,18 +47,18 @@ onCluster('the process', { args: null }, (bed) => {
   test('a changed configuration that cannot be used is refused, the previous one stays', async () => {
     await bed().createCluster(1);
     await start();
-    writeConfig(bed(), 'actions: [');
+    bed().writeConfig('actions: [');
     await untilLogged(/the changed configuration is refused, the previous one stays in use: .*not valid YAML/);
     await bed().untilRunning(await bed().createGang('gang', 8, { gpus: 1 }));
-    writeConfig(bed(), { actions: 'allocate, teleport' });
+    bed().writeConfig({ actions: 'allocate, teleport' });
     await untilLogged(/refused, the previous one stays in use: .*teleport/);
     await bed().untilRunning(await bed().createGang('next', 1));
-    writeConfig(bed(), { actions: 'allocate' });
+    bed().writeConfig({ actions: 'allocate' });
     await untilLogged(/the configuration has changed and is in use/);
   });
 
   test('a first configuration that cannot be used ends the process with the reason', async () => {
-    const args = [`--scheduler-conf=${writeConfig(bed(), { actions: 'teleport' })}`];
+    const args = [`--scheduler-conf=${bed().writeConfig({ actions: 'teleport' })}`];
     const { program } = await bed().startScheduler('scheduler', { args, isAwaited: false });
     expect(await bed().untilEnded('scheduler')).toBe(1);
     expect(program.log()).toContain('teleport');

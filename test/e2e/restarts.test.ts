@@ -8,6 +8,9 @@ import type { SchedulerProcess } from './support/schedulerProcess.ts';
 
 const POOL = 'kai.scheduler/node-pool';
 const ELECTED = ['--leader-elect'];
+const PLUGINS = ['predicates', 'proportion', 'priority', 'nodeavailability', 'snapshot', 'reflectjoborder'];
+/** Record that ends an archive. */
+const END_OF_ZIP = Buffer.from([0x50, 0x4b, 0x05, 0x06]);
 
 /** Bindings take this long: time to die in the middle of a gang. */
 function slowBindings(bed: Bed): void {
@@ -104,6 +107,34 @@ onCluster('restarts', { args: null, isProxied: true }, (bed) => {
     await bed().untilRunning(await bed().createGang('after', 8, { gpus: 1 }));
     await expect(snapshot(leader.pluginUrl)).rejects.toThrow();
     expect(await snapshot(standby.pluginUrl)).toBe(200);
+    await noScheduler('standby');
+  });
+
+  test('after a crash of the leader snapshots and job order come from the new one, whole (OP-24)', async () => {
+    await bed().createCluster(1);
+    const args = [...ELECTED, `--scheduler-conf=${bed().writeConfig({ tiers: [{ plugins: PLUGINS.map((name) => ({ name })) }] })}`];
+    const leader = await bed().startScheduler('leader', { args });
+    await bed().until('the lease', async () => (await holder(bed())) !== '');
+    const standby = await bed().startScheduler('standby', { args });
+    const waiting = await bed().createGang('waiting', 9, { gpus: 1 });
+    await bed().untilUnschedulable(waiting);
+    /** Status, and for a snapshot whether the archive has its end. */
+    const ask = async (url: string, path: string): Promise<string> => {
+      const response = await fetch(`${url}/${path}`);
+      const body = Buffer.from(await response.arrayBuffer());
+      return path === 'get-snapshot' && response.status === 200 && !body.includes(END_OF_ZIP) ? 'half a file' : String(response.status);
+    };
+    const askOften = async (url: string, path: string): Promise<Set<string>> =>
+      new Set(await Promise.all(Array.from({ length: 20 }, () => ask(url, path))));
+    for (const path of ['get-snapshot', 'get-job-order']) {
+      expect(await askOften(leader.pluginUrl, path)).toEqual(new Set(['200']));
+      expect(await askOften(standby.pluginUrl, path)).not.toContain('200');
+    }
+    await bed().endScheduler('leader', 'SIGKILL');
+    for (const path of ['get-snapshot', 'get-job-order']) {
+      await bed().until(`${path} of the new leader`, async () => (await ask(standby.pluginUrl, path)) === '200');
+      expect(await askOften(standby.pluginUrl, path)).toEqual(new Set(['200']));
+    }
     await noScheduler('standby');
   });
 

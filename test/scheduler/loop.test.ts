@@ -235,6 +235,7 @@ describe('OP-14: the job that makes cycles fail', () => {
             hideGroups: (set) => {
               hidden = set;
             },
+            group: () => undefined,
           },
           clock: { monotonicMs: () => nowMs },
           onFound: (group) => found.push(group),
@@ -267,6 +268,7 @@ describe('OP-14: the job that makes cycles fail', () => {
         hideGroups: (set) => {
           hidden = set;
         },
+        group: () => undefined,
       },
       clock: { monotonicMs: () => 0 },
       onFound: (group) => found.push(group),
@@ -275,5 +277,28 @@ describe('OP-14: the job that makes cycles fail', () => {
     expect([...hidden]).toEqual(['ns/a', 'ns/b']);
     expect(quarantine.failed(new Error('boom'))).toBe(false);
     expect([[...hidden], found]).toEqual([[], []]);
+  });
+
+  test('a job that is made again under its name is another job', () => {
+    let uid: string | undefined = 'first';
+    let hidden: ReadonlySet<string> = new Set();
+    const quarantine = new Quarantine({
+      state: {
+        waitingGroups: () => ['ns/a'],
+        hideGroups: (set) => {
+          hidden = set;
+        },
+        group: () => ({ metadata: { name: 'a', namespace: 'ns', uid } }),
+      },
+      clock: { monotonicMs: () => 0 },
+      onFound: () => undefined,
+    });
+    quarantine.failed(new Error('boom'));
+    quarantine.succeeded();
+    expect([...hidden]).toEqual(['ns/a']);
+    expect(quarantine.succeeded()).toBe(false);
+    uid = 'second';
+    expect(quarantine.succeeded()).toBe(true);
+    expect([...hidden]).toEqual([]);
   });
 });

@@ -1,77 +1,36 @@
 // What the scenarios of one file run on: a control plane with an installation, a test kubelet, a witness, an audit log of the server
 // and scheduler processes. After each scenario it is checked that nobody broke a rule, then the cluster is emptied.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { missingControlPlane } from '../../control-plane/build.ts';
-import { type ControlPlane, startControlPlane } from '../../control-plane/controlPlane.ts';
-import type { ApiClient, KubeObject } from './apiClient.ts';
+import { type ControlPlane, DEFAULT_CONTROLLERS, startControlPlane } from '../../control-plane/controlPlane.ts';
+import type { ApiClient } from './apiClient.ts';
 import { AuditWatch, type PodRecord } from './auditWatch.ts';
+import {
+  type BedOptions,
+  clearedPaths,
+  type GangShape,
+  type PodCondition,
+  RESOURCE_API_ARGS,
+  type SeenEvent,
+  type StartOptions,
+  TEAM,
+} from './bedOptions.ts';
+import { auditDecisions } from './decisionAudit.ts';
 import { type FaultProxy, startFaultProxy } from './faultProxy.ts';
-import { adminClient, createNamespace, createObjects, install, RESERVATION_NAMESPACE, waitFor } from './install.ts';
-import { nodeObject, type PodShape, podGroupObject, podObject, queueObject } from './objects.ts';
+import { History } from './history.ts';
+import { adminClient, createNamespace, createObjects, install, waitFor } from './install.ts';
+import { nodeObject, podGroupObject, podObject, queueObject } from './objects.ts';
 import { RequestLog } from './requestLog.ts';
-import { type SchedulerOptions, type SchedulerProcess, startScheduler } from './schedulerProcess.ts';
-import { TestKubelet, type TestKubeletOptions } from './testKubelet.ts';
+import { type SchedulerProcess, startScheduler } from './schedulerProcess.ts';
+import { TestKubelet } from './testKubelet.ts';
 
-/** Where scenarios create their pods. */
-export const TEAM = 'team';
 /** A scenario that needs this long does not work; no scenario asserts a time. */
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 90_000;
 const SCHEDULER_USER = 'system:serviceaccount:kai-scheduler:kai-scheduler';
-/** What `clear` empties: what makes pods, pods, the rest. */
-const CLEARED = [
-  `/apis/apps/v1/namespaces/${TEAM}/replicasets`,
-  `/api/v1/namespaces/${TEAM}/pods`,
-  `/api/v1/namespaces/${RESERVATION_NAMESPACE}/pods`,
-  `/apis/scheduling.run.ai/v2alpha2/namespaces/${TEAM}/podgroups`,
-  `/apis/scheduling.run.ai/v1alpha2/namespaces/${TEAM}/bindrequests`,
-  `/apis/resource.k8s.io/v1/namespaces/${TEAM}/resourceclaims`,
-  `/apis/resource.k8s.io/v1/namespaces/${TEAM}/resourceclaimtemplates`,
-  `/apis/resource.k8s.io/v1/resourceslices`,
-  `/apis/resource.k8s.io/v1/deviceclasses`,
-  '/apis/scheduling.run.ai/v2/queues',
-  '/api/v1/nodes',
-] as const;
-
-export interface BedOptions {
-  /** Flags of the scheduler that `onCluster` starts; null = the scenarios start their own. */
-  readonly args?: readonly string[] | null;
-  readonly env?: SchedulerOptions['env'];
-  /** The scheduler speaks to the API server through `bed.proxy`. */
-  readonly isProxied?: boolean;
-  readonly kubelet?: Omit<TestKubeletOptions, 'client'>;
-}
-
-export interface StartOptions extends Partial<Pick<SchedulerOptions, 'args' | 'env' | 'token'>> {
-  /** Default: resolves when it is ready. */
-  readonly isAwaited?: boolean;
-}
-
-export interface GangShape extends PodShape {
-  readonly queue?: string;
-  /** Default: as many as there are pods. */
-  readonly minMember?: number;
-  /** Further fields of the pod group's spec. */
-  readonly groupSpec?: object;
-  readonly groupLabels?: Readonly<Record<string, string>>;
-}
-
-export interface PodCondition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason?: string;
-  readonly message?: string;
-}
-
-export interface SeenEvent extends KubeObject {
-  readonly reason: string;
-  readonly message: string;
-  readonly type: string;
-  readonly regarding?: { readonly kind: string; readonly name: string };
-  readonly involvedObject?: { readonly kind: string; readonly name: string };
-}
 
 /** Declares a suite that is skipped, loudly, where no control plane can be had. `bed` is there within the tests. */
 export function onCluster(title: string, options: BedOptions, declare: (bed: () => Bed) => void): void {
@@ -102,6 +61,8 @@ export function onCluster(title: string, options: BedOptions, declare: (bed: () 
   });
 }
 
+export { TEAM };
+
 export class Bed {
   readonly plane: ControlPlane;
   /** The administrator's. */
@@ -114,6 +75,7 @@ export class Bed {
   readonly #requests: RequestLog;
   readonly #folder: string;
   readonly #witness: ApiClient;
+  readonly #history: History;
   readonly #options: BedOptions;
   readonly #schedulers = new Map<string, SchedulerProcess>();
   readonly #outages: { readonly fromMs: number; readonly toMs: number }[] = [];
@@ -123,6 +85,7 @@ export class Bed {
     rest: {
       readonly folder: string;
       readonly witness: ApiClient;
+      readonly history: History;
       readonly options: BedOptions;
     },
   ) {
@@ -134,6 +97,7 @@ export class Bed {
     this.schedulerToken = parts.schedulerToken;
     this.#folder = rest.folder;
     this.#witness = rest.witness;
+    this.#history = rest.history;
     this.#options = rest.options;
     this.#requests = new RequestLog(join(rest.folder, 'audit.log'), SCHEDULER_USER);
   }
@@ -148,16 +112,22 @@ export class Bed {
     };
     writeFileSync(join(folder, 'policy.json'), JSON.stringify(policy));
     const apiServerArgs = [`--audit-policy-file=${join(folder, 'policy.json')}`, `--audit-log-path=${join(folder, 'audit.log')}`];
-    const plane = await startControlPlane({ apiServerArgs });
+    const { claims = 'v1' } = options;
+    const plane = await startControlPlane({
+      apiServerArgs: [...apiServerArgs, ...RESOURCE_API_ARGS[claims]],
+      controllers: claims === 'v1' ? undefined : DEFAULT_CONTROLLERS.filter((name) => name !== 'resourceclaim-controller'),
+    });
     const { client, schedulerToken } = await install(plane);
     await createNamespace(client, TEAM);
     const witness = adminClient(plane);
     const audit = new AuditWatch(witness);
     await audit.start();
+    const history = new History(witness, claims === 'v1');
+    await history.open();
     const kubelet = new TestKubelet({ ...options.kubelet, client });
     await kubelet.start();
     const proxy = await startFaultProxy(plane);
-    const bed = new Bed({ plane, client, audit, kubelet, proxy, schedulerToken }, { folder, witness, options });
+    const bed = new Bed({ plane, client, audit, kubelet, proxy, schedulerToken }, { folder, witness, history, options });
     if (options.args !== null) await bed.startScheduler('scheduler', { args: options.args, env: options.env });
     return bed;
   }
@@ -166,6 +136,7 @@ export class Bed {
     await this.killSchedulers();
     await this.kubelet.stop();
     await this.audit.stop();
+    await this.#history.close();
     await this.proxy.close();
     await this.#witness.close();
     await this.client.close();
@@ -216,14 +187,63 @@ export class Bed {
     return [...this.#schedulers].map(([name, { program }]) => `── end of the log of ${name}\n${program.tail(60)}`).join('\n');
   }
 
+  /**
+   * What the auditor of `src/audit` finds in the bindings and evictions since the scenario began, as the API server showed them.
+   * A gang that is just being bound is told as partial.
+   */
+  async findings(): Promise<string[]> {
+    await this.#history.caughtUp();
+    const { items } = await this.client.list<SeenEvent>(`/api/v1/namespaces/${TEAM}/events`);
+    const evictEvents = items.flatMap(({ reason, involvedObject, metadata: { annotations } }) => {
+      const evictor = annotations?.['evictor-pod-group-name'];
+      const namespace = annotations?.['evictor-pod-group-namespace'];
+      const said = { action: annotations?.['evictor-action-type'] ?? '', evictor: evictor === undefined ? '' : `${namespace}/${evictor}` };
+      return reason === 'Evict' ? [{ groupUid: involvedObject?.uid ?? '', ...said }] : [];
+    });
+    return auditDecisions({
+      begin: this.#history.begin(),
+      changes: this.#history.changes,
+      deletedPaths: this.#requests.deletedPods(),
+      evictEvents,
+      isDraServed: (this.#options.claims ?? 'v1') === 'v1',
+      ...this.#options.audited,
+    });
+  }
+
+  /** What happened until now is not judged. */
+  async forgive(): Promise<void> {
+    await this.#history.caughtUp();
+    this.#history.restart();
+    this.audit.violations.length = 0;
+    this.kubelet.rejections.length = 0;
+  }
+
+  /** Bindings may be under way when a scenario ends. */
+  async #settledFindings(): Promise<string[]> {
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const found = await this.findings();
+      const isFinal = found.every((line) => !line.startsWith('partial-gang'));
+      if (isFinal || performance.now() > deadlineMs) return found;
+      await sleep(500);
+    }
+  }
+
   /** What no run may have: broken rules, refusals by kubelets, requests without permission, ended processes, unexpected errors. */
   async verify(): Promise<void> {
     expect(this.audit.violations).toEqual([]);
     expect(this.kubelet.rejections).toEqual([]);
+    expect(await this.#settledFindings()).toEqual([]);
     expect(this.#requests.withCode(403, (atMs) => this.#outages.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs))).toEqual([]);
     for (const [name, { program }] of this.#schedulers) {
       expect(program.isRunning, `${name} has ended:\n${program.tail()}`).toBe(true);
-      expect(program.log().split('\n').filter(isAlarming)).toEqual([]);
+      const isExpected = (line: string): boolean => this.#options.expectedErrors?.test(line) === true;
+      expect(
+        program
+          .log()
+          .split('\n')
+          .filter((line) => isAlarming(line) && !isExpected(line)),
+      ).toEqual([]);
     }
   }
 
@@ -250,12 +270,20 @@ export class Bed {
   }
 
   async clear(): Promise<void> {
-    for (const path of CLEARED) {
+    const { claims = 'v1' } = this.#options;
+    for (const path of clearedPaths(claims)) {
       await this.client.retry(() => this.client.delete(path, { gracePeriodSeconds: 0, propagationPolicy: 'Background' }));
     }
     await waitFor('the cluster to be empty', () => this.audit.pods.size === 0 && this.audit.nodes.size === 0, PATIENCE_MS);
-    this.audit.violations.length = 0;
-    this.kubelet.rejections.length = 0;
+    await this.forgive();
+  }
+
+  /** Writes a configuration for `--scheduler-conf`, the way a mounted ConfigMap changes: another file of the same name. */
+  writeConfig(config: object | string): string {
+    const file = join(this.plane.folder, 'config.yaml');
+    writeFileSync(`${file}.next`, typeof config === 'string' ? config : JSON.stringify(config));
+    renameSync(`${file}.next`, file);
+    return file;
   }
 
   /** Creates objects, a few at a time, in the order given. */
@@ -290,6 +318,12 @@ export class Bed {
 
   nodeOf(key: string): string | undefined {
     return this.audit.pods.get(key)?.spec.nodeName ?? undefined;
+  }
+
+  /** It holds a node and was not asked to go. */
+  isStaying(key: string): boolean {
+    const pod = this.audit.pods.get(key);
+    return pod?.spec.nodeName !== undefined && pod.metadata.deletionTimestamp == null;
   }
 
   boundOf(keys: readonly string[]): string[] {

@@ -19,6 +19,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   Node: 'nodes',
   Pod: '*pods',
   ConfigMap: '*configmaps',
+  Event: '*events',
   ServiceAccount: '*serviceaccounts',
   PersistentVolume: 'persistentvolumes',
   PersistentVolumeClaim: '*persistentvolumeclaims',

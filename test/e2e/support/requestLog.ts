@@ -44,6 +44,12 @@ export class RequestLog {
     return this.requests().flatMap(({ code: is, atMs, verb, uri }) => (is === code && !isExcused(atMs) ? [`${verb} ${uri}`] : []));
   }
 
+  /** Paths of the pods that were deleted. */
+  deletedPods(): Set<string> {
+    const done = this.requests().filter(({ verb, resource, code }) => verb === 'delete' && resource === 'pods' && code < 300);
+    return new Set(done.map(({ uri }) => uri.split('?')[0]!));
+  }
+
   count(): number {
     return this.requests().length;
   }
