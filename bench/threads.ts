@@ -6,7 +6,7 @@ import { table } from './tables.ts';
 
 /** Shapes whose cycles are spent on trials, at the size that is compared. */
 const SEARCH_BOUND: readonly (readonly [name: string, nodes: number])[] = [
-  ['consolidation-hopeless', 200],
+  ['consolidation-hopeless', 500],
   ['reclaim-hopeless', 1000],
   ['reclaim-singles', 200],
 ];

@@ -112,18 +112,15 @@ const SMALL: Shape['sizes'] = [
 const FULL: Shape['sizes'] = [...SMALL, [100, 500]];
 /** Jobs of 8 down to 3 GPUs that wait beside the running ones of `buildFragmented`. */
 const FRAGMENTED_WAITING = 6;
-const perFragmentedNode = 4;
 
 /**
- * Every node holds three pairs and a single, and one GPU is idle: what wants three or more could have them on any node if a
- * pair moved, but pairs have nowhere to go. Each waiting job makes all trials that there are.
+ * Every node holds a pod of seven GPUs, and one GPU is idle: each waiting job could have any node if its pod moved, but there
+ * is nowhere to go. Each makes all trials that there are.
  */
 function buildFragmented(nodes: number): ClusterObjects {
-  const running = perFragmentedNode * nodes;
-  return assemble(plainNodes(nodes), fourQueues(nodes), running + FRAGMENTED_WAITING, (j) => {
-    const gpus = j >= running ? GPUS_PER_NODE - (j - running) : j % perFragmentedNode === 0 ? 1 : 2;
-    const place = j >= running ? {} : { node: `node-${Math.floor(j / perFragmentedNode)}` };
-    return { queue: inFour(j), requests: { 'nvidia.com/gpu': String(gpus) }, ...place };
+  return assemble(plainNodes(nodes), fourQueues(nodes), nodes + FRAGMENTED_WAITING, (j) => {
+    const gpus = j < nodes ? GPUS_PER_NODE - 1 : GPUS_PER_NODE - (j - nodes);
+    return { queue: inFour(j), requests: { 'nvidia.com/gpu': String(gpus) }, ...(j < nodes ? { node: `node-${j}` } : {}) };
   });
 }
 
@@ -159,11 +156,11 @@ export const VICTIM_SHAPES: readonly Shape[] = [
   ),
   {
     name: 'consolidation-hopeless',
-    about: 'six jobs of 3 to 8 GPUs, one GPU idle on every node, pairs that have nowhere to move',
+    about: 'six jobs of 3 to 8 GPUs, one GPU idle on every node, pods that have nowhere to move',
     actions: ['consolidation'],
     flags: { maxNumberConsolidationPreemptees: -1 },
-    sizes: [50, 100, 200, 500].map((n) => [n, perFragmentedNode * n + FRAGMENTED_WAITING] as const),
-    jobsFor: (nodes) => perFragmentedNode * nodes + FRAGMENTED_WAITING,
+    sizes: [100, 200, 500, 1000].map((n) => [n, n + FRAGMENTED_WAITING] as const),
+    jobsFor: (nodes) => nodes + FRAGMENTED_WAITING,
     build: buildFragmented,
     changedShare: 0,
   },

@@ -138,6 +138,13 @@ export interface SearchCounts {
   filtered: number;
   /** Preemptors that nobody was searched for, because no generator is enabled. */
   unsearched: number;
+  /** Preemptors whose search ran out of its time, and those that none was left for. */
+  exhausted: number;
+  notAttempted: number;
+  /** Parts of `attempts`, `solved` and `exhausted` for which less time was left than a job may have. */
+  reducedAttempts: number;
+  reducedSolved: number;
+  reducedExhausted: number;
   /** Preemptors equal to one that failed, with nothing changed since. */
   skipped: number;
 }
@@ -154,6 +161,11 @@ export function emptySearchCounts(): SearchCounts {
     narrowRejected: 0,
     filtered: 0,
     unsearched: 0,
+    exhausted: 0,
+    notAttempted: 0,
+    reducedAttempts: 0,
+    reducedSolved: 0,
+    reducedExhausted: 0,
     skipped: 0,
   };
 }

@@ -34,6 +34,8 @@ export interface SharedSearch<T> {
   /** False: its trials are no one sequence; whoever repeats it repeats the whole. */
   readonly isDivisible: boolean;
   readonly counts: SearchCounts;
+  /** What the last `run` spent: the same on every thread that runs the search to its end. */
+  readonly spent: { steps: number; isAll: boolean };
   /** Tries what the course gives it; null = nothing found, with everything as before. */
   run(course: Course): T | null;
   /** Takes back what `run` found. */

@@ -15,14 +15,33 @@ export function createSearchMetrics(prefix: string, registry: Registry): (search
   const filtered = counter('scenarios_filtered_by_action', 'Sets of victims that were not worth a trial', ['action']);
   const jobs = counter('scenario_search_jobs_total', 'Victim searches by how they ended', ['action', 'result', 'reduced_budget']);
   const scenarios = counter('scenario_search_scenarios_total', 'Sets of victims by what became of them', ['action', 'generator', 'state']);
+  const ended = counter('scenario_search_action_budget_exhausted_total', 'Actions that ended because nothing was left to search with', [
+    'action',
+  ]);
+  const bookJobs = (
+    action: string,
+    reduced: string,
+    { solved, exhausted, other }: Record<'solved' | 'exhausted' | 'other', number>,
+  ): void => {
+    const results = { solved, deadline_exhausted: exhausted, generators_exhausted: other - solved - exhausted };
+    for (const [result, count] of Object.entries(results)) if (count > 0) jobs.inc({ action, result, reduced_budget: reduced }, count);
+  };
   return (searchByAction) => {
     for (const [action, counts] of Object.entries(searchByAction)) {
-      const { attempts, solved, unsearched, simulations, rejected, narrowSimulations, narrowRejected } = counts;
+      const { attempts, solved, exhausted, unsearched, notAttempted, simulations, rejected, narrowSimulations, narrowRejected } = counts;
       actedOn.inc({ action }, attempts);
       simulated.inc({ action }, simulations);
       filtered.inc({ action }, counts.filtered);
-      const results = { solved, no_generator: unsearched, generators_exhausted: attempts - solved - unsearched };
-      for (const [result, count] of Object.entries(results)) if (count > 0) jobs.inc({ action, result, reduced_budget: 'false' }, count);
+      const { reducedAttempts, reducedSolved, reducedExhausted } = counts;
+      bookJobs(action, 'true', { solved: reducedSolved, exhausted: reducedExhausted, other: reducedAttempts });
+      bookJobs(action, 'false', {
+        solved: solved - reducedSolved,
+        exhausted: exhausted - reducedExhausted,
+        other: attempts - unsearched - reducedAttempts,
+      });
+      if (unsearched > 0) jobs.inc({ action, result: 'no_generator', reduced_budget: 'false' }, unsearched);
+      if (notAttempted > 0) jobs.inc({ action, result: 'not_attempted', reduced_budget: 'true' }, notAttempted);
+      if (notAttempted > 0) ended.inc({ action });
       const book = (generator: string, tried: number, refused: number): void => {
         scenarios.inc({ action, generator, state: 'emitted' }, tried);
         scenarios.inc({ action, generator, state: 'simulated' }, tried);

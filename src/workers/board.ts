@@ -4,6 +4,8 @@ import { BOARD, CONTROL } from './protocol.ts';
 /** Index of the first trial that ended the search: none so far. */
 export const NO_TRIAL = 0x3fff_ffff;
 export const FAILED = -1;
+/** Failed because nothing was left to search with. */
+export const EXHAUSTED = -2;
 
 const COUNT_NAMES = Object.keys(emptySearchCounts()) as (keyof SearchCounts)[];
 
@@ -15,7 +17,7 @@ export interface Stop {
 
 /**
  * The memory in which planner and followers share victim searches. The log has one outcome per attempt of the cycle, in
- * order: FAILED, or the trial that found the answer. Words about one search carry the number of its attempt in their upper
+ * order: FAILED or EXHAUSTED, or the trial that found the answer; and what the search spent. Words about one search carry the number of its attempt in their upper
  * half, so that a thread that comes late, for a search that is over, changes nothing.
  */
 export class Board {
@@ -36,8 +38,8 @@ export class Board {
     this.#heads = new BigInt64Array(memory, 0, BOARD.headWords);
     this.#trials = new BigInt64Array(memory, 8 * BOARD.headWords, BOARD.trials);
     const logAt = 8 * (BOARD.headWords + BOARD.trials);
-    this.#log = new Int32Array(memory, logAt, BOARD.logEntries);
-    this.#costs = new Int32Array(memory, logAt + 4 * BOARD.logEntries);
+    this.#log = new Int32Array(memory, logAt, 2 * BOARD.logEntries);
+    this.#costs = new Int32Array(memory, logAt + 4 * 2 * BOARD.logEntries);
   }
 
   /** For a new cycle, before any thread looks. */
@@ -52,14 +54,19 @@ export class Board {
   }
 
   outcome(attempt: number): number {
-    return this.#log[attempt]!;
+    return this.#log[2 * attempt]!;
+  }
+
+  spent(attempt: number): number {
+    return this.#log[2 * attempt + 1]!;
   }
 
   /** Planner only. False: the log is full. */
-  publish(outcome: number): boolean {
+  publish(outcome: number, spent: number): boolean {
     const attempt = this.#control[CONTROL.known]!;
     if (attempt === BOARD.logEntries) return false;
-    this.#log[attempt] = outcome;
+    this.#log[2 * attempt] = outcome;
+    this.#log[2 * attempt + 1] = spent;
     Atomics.store(this.#control, CONTROL.known, attempt + 1);
     return true;
   }

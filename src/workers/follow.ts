@@ -1,6 +1,6 @@
 import type { SearchPort, SearchRequest, SharedSearch } from '../engine/parallel.ts';
 import { WHOLE_COURSE } from '../engine/parallel.ts';
-import { Board, FAILED } from './board.ts';
+import { Board, EXHAUSTED, FAILED } from './board.ts';
 import { CONTROL, SEARCHER_HEARTBEAT_MS } from './protocol.ts';
 import { HelperCourse, KnownCourse, sleepUntilRung } from './teamwork.ts';
 
@@ -13,6 +13,7 @@ export class FollowerPort implements SearchPort {
   readonly #board: Board;
   /** Number of the next attempt. */
   #attempt = 0;
+  #isCaughtUp = false;
 
   /** `index`: number of the search worker, from 1. */
   constructor(control: Int32Array, memory: SharedArrayBuffer, index: number) {
@@ -37,8 +38,12 @@ export class FollowerPort implements SearchPort {
   find<T>(search: SharedSearch<T>): T | null {
     if (search.isDivisible) this.#help(search);
     this.#awaitOutcome();
-    const outcome = this.#board.outcome(this.#attempt++);
-    if (outcome === FAILED) return null;
+    const attempt = this.#attempt++;
+    const outcome = this.#board.outcome(attempt);
+    if (outcome < 0) {
+      Object.assign(search.spent, { steps: this.#board.spent(attempt), isAll: outcome === EXHAUSTED });
+      return null;
+    }
     const found = search.run(search.isDivisible ? new KnownCourse(outcome, search.counts) : WHOLE_COURSE);
     if (found === null) throw diverged();
     return found;
@@ -49,6 +54,8 @@ export class FollowerPort implements SearchPort {
     const board = this.#board;
     const attempt = this.#attempt;
     this.#sleepWhile(() => board.known() === attempt && !board.isOpen(attempt));
+    if (!this.#isCaughtUp) Atomics.add(this.#control, CONTROL.caughtUp, 1);
+    this.#isCaughtUp = true;
     const fingerprint = board.fingerprint();
     // Only as long as the outcome is unknown is it this search's.
     if (board.known() > attempt) return;

@@ -1,6 +1,6 @@
 import { addSearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
-import { Board, FAILED, NO_TRIAL } from './board.ts';
+import { Board, EXHAUSTED, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
 import { LeadCourse, type Offering } from './leadCourse.ts';
 import { CONTROL, PLANNER_HEARTBEAT_MS } from './protocol.ts';
@@ -13,9 +13,11 @@ const OFFER_AFTER_MS = 0.2;
 /** So long the planner waits for trials that other threads have taken; then it makes them as well. */
 const PATIENCE_MS = 1;
 /** Shared trials after which is asked whether the help is worth it, and the part of them that others must have made. */
-const ASK_AFTER_TRIALS = 200;
+const ASK_AFTER_TRIALS = 3000;
 const WORTHWHILE_SHARE = 0.15;
 const MAX_RELUCTANCE = 64;
+/** Bad experience counts for less with every cycle. */
+const FORGETTING = 0.9;
 
 export interface LeadOptions {
   /** Search workers that may help; none: nothing is shared or written down. */
@@ -62,12 +64,12 @@ export class Lead {
   /** For the next cycle: grows when help was of little use, and shrinks again. */
   get reluctance(): number {
     const { reluctance } = this.#options;
-    if (this.#trials < ASK_AFTER_TRIALS) return reluctance;
+    if (this.#trials < ASK_AFTER_TRIALS) return Math.max(1, reluctance * FORGETTING);
     return this.#isHelpful() ? Math.max(1, reluctance / 2) : Math.min(MAX_RELUCTANCE, reluctance * 4);
   }
 
   tell(isPlaced: boolean): void {
-    if (this.#board !== null) this.#publish(this.#board, isPlaced ? 0 : FAILED);
+    if (this.#board !== null) this.#publish(this.#board, isPlaced ? 0 : FAILED, 0);
   }
 
   find<T>(search: SharedSearch<T>): T | null {
@@ -92,7 +94,7 @@ export class Lead {
 
   #findWhole<T>(board: Board, search: SharedSearch<T>): T | null {
     const found = search.run(WHOLE_COURSE);
-    this.#publish(board, found === null ? FAILED : 0);
+    this.#publish(board, found === null ? failureOf(search) : 0, search.spent.steps);
     return found;
   }
 
@@ -103,7 +105,7 @@ export class Lead {
     const course = new LeadCourse(board, attempt, counts, this.#offering(board, attempt, search.fingerprint, startMs));
     let found = search.run(course);
     if (course.offeredFrom < 0) {
-      this.#publish(board, found === null ? FAILED : course.foundAt);
+      this.#publish(board, found === null ? failureOf(search) : course.foundAt, search.spent.steps);
       return found;
     }
     const last = (): number => Math.min(course.trials, board.stop(attempt).trial + 1);
@@ -129,7 +131,7 @@ export class Lead {
     for (let trial = course.offeredFrom; trial < last() && board.isShared(trial); trial++) addSearchCounts(sum, board.cost(trial));
     Object.assign(counts, sum);
     this.sharedSearches++;
-    this.#publish(board, found === null ? FAILED : stop.trial);
+    this.#publish(board, found === null ? failureOf(search) : stop.trial, search.spent.steps);
     this.#weigh(last() - course.offeredFrom, course.made);
     return found;
   }
@@ -167,6 +169,7 @@ export class Lead {
   /** Whoever has taken them may have been put off by the machine: what they would find is found here. */
   #makeMissing<T>(board: Board, attempt: number, search: SharedSearch<T>, from: number, last: () => number): void {
     const before = { ...search.counts };
+    const spent = { ...search.spent };
     const found = search.run(
       new HelperCourse(board, this.#control, attempt, search.counts, {
         isMine: (trial) => trial >= from && trial < last() && board.isShared(trial) && !board.isMade(attempt, trial),
@@ -176,6 +179,7 @@ export class Lead {
     if (found !== null) search.undo(found);
     // The walk was counted before.
     Object.assign(search.counts, before);
+    Object.assign(search.spent, spent);
   }
 
   #isHelpful(): boolean {
@@ -184,6 +188,7 @@ export class Lead {
 
   /** On a busy machine followers come too late to be of use: then they are sent home. */
   #weigh(trials: number, made: number): void {
+    if (Atomics.load(this.#control, CONTROL.caughtUp) === 0) return;
     this.#trials += trials;
     this.#made += made;
     if (this.#trials >= ASK_AFTER_TRIALS && !this.#isHelpful() && !this.#options.leavesAllTrials) this.#goAlone();
@@ -194,9 +199,9 @@ export class Lead {
     sleepUntilRung(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep, isAwaited, timeoutMs);
   }
 
-  #publish(board: Board, outcome: number): void {
+  #publish(board: Board, outcome: number, spent: number): void {
     if (this.#isAlone) return;
-    if (!board.publish(outcome)) this.#goAlone();
+    if (!board.publish(outcome, spent)) this.#goAlone();
     else if (this.isShared) ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
   }
 
@@ -206,6 +211,10 @@ export class Lead {
     Atomics.store(this.#control, CONTROL.solo, 1);
     ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);
   }
+}
+
+function failureOf<T>({ spent }: SharedSearch<T>): number {
+  return spent.isAll ? EXHAUSTED : FAILED;
 }
 
 /** Counts of a way through a search without the trials that were made on it, on top of what was before. */

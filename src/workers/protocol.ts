@@ -43,6 +43,8 @@ export const CONTROL = {
   follow: 112,
   /** 1: no longer, the planner goes on alone. */
   solo: 113,
+  /** Followers that have come up to the planner at least once. */
+  caughtUp: 114,
   /** Attempts of the cycle whose outcome is in the log. */
   known: 128,
   /** Of the search that is offered. */
@@ -62,13 +64,13 @@ export const BOARD = {
   /** Trials of one search that are shared; the planner makes those beyond itself. */
   trials: 1 << 13,
   /** Words of what a trial cost. */
-  costWords: 16,
+  costWords: 24,
   /** Attempts of a cycle that are written down; from there on the planner is alone. */
   logEntries: 1 << 19,
 } as const;
 /** `threads`: planner and search workers. */
 export function boardBytes(threads: number): number {
-  return 8 * (BOARD.headWords + BOARD.trials) + 4 * BOARD.logEntries + 4 * threads * BOARD.trials * BOARD.costWords;
+  return 8 * (BOARD.headWords + BOARD.trials) + 4 * 2 * BOARD.logEntries + 4 * threads * BOARD.trials * BOARD.costWords;
 }
 
 export const PART_BITS = 8;

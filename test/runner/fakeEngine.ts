@@ -153,7 +153,17 @@ function findAll(script: FakeScript, job: number, port: SearchPort, isHelper: bo
       if (!isTaken) throw new Error('nothing to undo');
       isTaken = false;
     };
-    sum = (sum * 31 + (port.find({ fingerprint: job * 100 + index, isDivisible: index % 4 !== 3, counts, run, undo }) ?? 0)) | 0;
+    sum =
+      (sum * 31 +
+        (port.find({
+          fingerprint: job * 100 + index,
+          isDivisible: index % 4 !== 3,
+          counts,
+          spent: { steps: 0, isAll: false },
+          run,
+          undo,
+        }) ?? 0)) |
+      0;
   });
   return { sum, counts };
 }

@@ -103,7 +103,7 @@ describe('the board', () => {
     const board = create();
     board.open(0, 7, 0);
     expect([board.take(0, 0), board.take(0, 0), board.take(0, 1), board.taken(0)]).toEqual([true, false, true, 2]);
-    board.publish(FAILED);
+    board.publish(FAILED, 0);
     board.open(1, 8, 0);
     expect([board.take(0, 2), board.take(1, 0), board.taken(0), board.isOpen(0), board.isOpen(1)]).toEqual([
       false,
@@ -191,7 +191,7 @@ describe('the planner', () => {
       held = false;
     };
     const lead = new Lead(control, { ...options, followers: isHelped ? 1 : 0 });
-    const found = lead.find({ fingerprint: 1, isDivisible: true, counts, run, undo });
+    const found = lead.find({ fingerprint: 1, isDivisible: true, counts, spent: { steps: 0, isAll: false }, run, undo });
     expect(held).toBe(found !== null);
     return [found, counts];
   }

@@ -20,6 +20,7 @@ import { searchSafely } from '../victims/safeSearch.ts';
 import { recordEvictions } from '../victims/safety.ts';
 import type { Solution } from '../victims/search.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
+import { nextSearchLimit, openActionLimit, type SearchLimit, type Spent } from '../victims/workLimit.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
 import { undoLostPromises } from './lostPromises.ts';
@@ -34,6 +35,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
   if (candidates.length === 0) return;
   const tree = createJobTree(s, candidates, s.config.queueDepthPerAction[action] ?? -1);
   const waiting = createWaitingJobs(s, candidates);
+  const actionLimit = openActionLimit(s.config, action);
   let order: VictimOrder | null = null;
   const failed = new Set<string>();
   for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
@@ -41,6 +43,7 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
     const tasks = tasksOf(s, tree, job);
     const key = tasks.length > 0 && isAllowed(s, action, job, tasks) ? requestKey(s, job, tasks) : null;
     let solution: Solution | null = null;
+    let isExhausted = false;
     if (key !== null && key !== '' && failed.has(key)) s.search.skipped++;
     else if (key !== null) {
       s.search.attempts++;
@@ -48,18 +51,34 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
       const st = createStatement(s);
       if (!hasGenerator(s)) s.search.unsearched++;
       else if (mayPreempt(s, action, job, tasks)) {
-        const wanted = { action, job, tasks, order, waiting, jobLimit };
+        const limit = nextSearchLimit(actionLimit);
+        if (limit === null) {
+          s.search.attempts--;
+          s.search.notAttempted++;
+          break;
+        }
+        const spent: Spent = { steps: 0, isAll: false };
+        const wanted = { action, job, tasks, order, waiting, jobLimit, limit, spent };
         if (action === 'reclaim') listWaiting(s, waiting);
         solution = s.port.find({
           fingerprint: fingerprintOf(s, job, tasks),
           // With budgets a search is made several times over, each as far as it goes.
           isDivisible: !s.safety?.budgets,
           counts: s.search,
-          run: (course) => searchSafely(st, { ...wanted, course }),
+          spent,
+          run: (course) => {
+            Object.assign(spent, { steps: 0, isAll: false });
+            return searchSafely(st, { ...wanted, course });
+          },
           undo: () => undoTo(st, 0),
         });
+        actionLimit.left -= spent.steps;
+        isExhausted = solution === null && spent.isAll;
+        countSearch(s, limit, solution !== null, isExhausted);
       }
-      if (solution === null) failed.add(key);
+      if (isExhausted) {
+        // That it ran out of its time says nothing about jobs that ask for the same.
+      } else if (solution === null) failed.add(key);
       else {
         s.search.solved++;
         failed.clear();
@@ -73,6 +92,14 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
     if (solution === null) passOver(s, waiting, tree, job);
     refresh(s, tree, queue);
   }
+}
+
+function countSearch(s: Session, limit: SearchLimit, isSolved: boolean, isExhausted: boolean): void {
+  if (isExhausted) s.search.exhausted++;
+  if (!limit.isReduced) return;
+  s.search.reducedAttempts++;
+  if (isSolved) s.search.reducedSolved++;
+  if (isExhausted) s.search.reducedExhausted++;
 }
 
 /** Differs, but for odd chances, where threads would not agree on who searches, or on who holds what. */

@@ -3,7 +3,7 @@ import { NO_ROW } from '../../base/rows.ts';
 import { deviceMib, devicePortion, gpuHundredths, type Request } from '../placement/requests.ts';
 import { add, write } from '../state/journal.ts';
 import { QUEUE_CELL, SET_CELL, TASK_CELL } from '../state/layout.ts';
-import { addToGroup, Charge, chargeGpus, chargeNode, removeFromGroup } from '../state/ledger.ts';
+import { addToGroup, Charge, chargeGpus, chargeNode, moveInGroup, removeFromGroup } from '../state/ledger.ts';
 import type { Session } from './session.ts';
 import { ACTIVE_ALLOCATED, ACTIVE_USED, ALIVE, ALLOCATED, isIn, Status } from './status.ts';
 
@@ -150,13 +150,19 @@ export function restoreTask(s: Session, podRow: number, node: number, status: St
   return true;
 }
 
-/** Charges a task that stays on its node another way. Filters that look at other pods see it all the time. */
+const NO_GROUPS: readonly number[] = Object.freeze([]);
+
+/** Charges a task that stays on its node another way, as used or as leaving. Filters that look at other pods see it all the time. */
 function recharge(s: Session, podRow: number, node: number, from: Status, to: Status, moveClaims: (nodeRow: number) => boolean): boolean {
   if (!chargeClaims(s, podRow, node, () => moveClaims(s.state.facts.row[node]!))) return false;
   const r = requestOf(s, podRow);
   const groups = s.tasks.groups.get(podRow) ?? [];
-  chargeAmounts(s, podRow, node, r, from, groups, -1);
-  chargeAmounts(s, podRow, node, r, to, groups, 1);
+  chargeAmounts(s, podRow, node, r, from, NO_GROUPS, -1);
+  chargeAmounts(s, podRow, node, r, to, NO_GROUPS, 1);
+  if (r.isShared) {
+    const mib = deviceMib(r, s.state.facts.gpuMemoryMib[node]!);
+    for (const g of groups) moveInGroup(s.journal, s.state, g, mib, to === Status.releasing ? 1 : -1);
+  }
   if (s.csi !== null) {
     s.csi.remove(podRow, node, isIn(ALIVE, from));
     s.csi.add(podRow, node, isIn(ALIVE, to));

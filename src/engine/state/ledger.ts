@@ -128,6 +128,23 @@ export function removeFromGroup(j: Journal, s: State, g: number, mib: number, ch
   touchNode(j, n);
 }
 
+/**
+ * A task that keeps its `mib` of a group begins to leave (sign 1) or stays after all (−1). Its device is used all the time:
+ * taking the memory off and putting it on again would not always come to that, since a device that looks idle in between may
+ * be another's.
+ */
+export function moveInGroup(j: Journal, s: State, g: number, mib: number, sign: 1 | -1): void {
+  const n = s.groups.node[g]!;
+  change(j, s, GROUP_CELL.releasingMib, g, sign * mib);
+  const isLeaving = s.groups.usedMib[g]! === s.groups.releasingMib[g]!;
+  if (!isLeaving) unmark(j, s, g, n);
+  else if (s.groups.isMarked[g]! === 0) {
+    changeNode(j, s, NODE_CELL.releasingGpu, n, 1);
+    set(j, s, GROUP_CELL.isMarked, g, 1);
+  }
+  touchNode(j, n);
+}
+
 function unmark(j: Journal, s: State, g: number, n: number): void {
   if (s.groups.isMarked[g]! === 0) return;
   changeNode(j, s, NODE_CELL.releasingGpu, n, -1);

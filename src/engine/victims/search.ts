@@ -26,6 +26,7 @@ import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
 import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
+import { NO_LIMIT, type SearchLimit, type Spent, TRIAL_STEPS, UNIT_STEPS } from './workLimit.ts';
 
 /** For whom victims are wanted, and among whom. */
 export interface Wanted {
@@ -37,6 +38,9 @@ export interface Wanted {
   /** Most jobs that may take part. */
   readonly jobLimit: number;
   readonly course: Course;
+  readonly limit: SearchLimit;
+  /** What the search spends is written here. */
+  readonly spent: Spent;
   /** The first answer is taken as it is. */
   readonly isFirstTaken?: boolean;
 }
@@ -57,12 +61,16 @@ interface Search {
   readonly counters: readonly SlotCounter[];
   /** Units evicted so far, in victim order. */
   readonly units: Unit[];
+  readonly unitOfPod: Map<number, number>;
   /** Statement length before the first eviction. */
   readonly base: number;
   /** It is known that no set of victims will do, or that an earlier trial, made by another thread, has the answer. */
   isHopeless: boolean;
   /** Trials are of one unit's nodes each. */
   isNarrow: boolean;
+  /** Steps made, whoever makes the trials, and those that may be made in this part of the search. */
+  steps: number;
+  ceiling: number;
 }
 
 /** A search that found an answer; the statement holds it. */
@@ -99,9 +107,12 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
     walk: createVictimWalk(s, order, eligibility, wanted.jobLimit),
     counters: createSlotCounters(s, tasks),
     units: [],
+    unitOfPod: new Map(),
     base: st.ops.length,
     isNarrow: false,
     isHopeless: false,
+    steps: 0,
+    ceiling: wanted.limit.most,
   };
   // R9: what fits without evicting anybody evicts nobody.
   let solution = hasEnoughSlots(search) ? tryHere(search, null) : null;
@@ -109,12 +120,23 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   solution ??= inTurn(search, () => (takePromises(search) ? { units: [], start } : null));
   if (solution === null && tasks.length === 1) {
     search.isNarrow = true;
-    solution = searchSingle(search);
+    solution = within(search, wanted.limit.narrowMost, searchSingle);
     search.isNarrow = false;
     if (solution === null && !search.isHopeless) restart(search, order);
   }
-  if (!search.isHopeless) solution ??= searchGang(search);
+  if (!search.isHopeless) solution ??= within(search, wanted.limit.wideMost, searchGang);
   if (solution === null) undoTo(st, search.base);
+  wanted.spent.steps += search.steps;
+  wanted.spent.isAll ||= search.steps >= wanted.limit.most;
+  return solution;
+}
+
+/** Makes a part of the search with at most so many steps. */
+function within(x: Search, most: number, part: (x: Search) => Solution | null): Solution | null {
+  const all = x.wanted.limit.most;
+  x.ceiling = Math.min(all, x.steps + most);
+  const solution = part(x);
+  x.ceiling = all;
   return solution;
 }
 
@@ -129,6 +151,7 @@ function restart(x: Search, order: VictimOrder): void {
     }
   }
   x.units.length = 0;
+  x.unitOfPod.clear();
   x.walk = createVictimWalk(s, order, x.eligibility, x.walk.jobLimit);
 }
 
@@ -140,11 +163,13 @@ function hasEnoughSlots(x: Search): boolean {
 function takeUnit(x: Search, taken: Taken | null = null): boolean {
   const s = x.st.session;
   if (x.course.isOver()) x.isHopeless = true;
-  if (x.isHopeless) return false;
+  if (x.isHopeless || x.steps >= x.ceiling) return false;
+  x.steps += UNIT_STEPS;
   const unit = popUnit(s, x.walk);
   if (unit === null) return false;
   s.search.unitsPopped++;
   for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
+  for (const p of unit.pods) x.unitOfPod.set(p, x.units.length);
   x.units.push(unit);
   if (taken !== null) note(x, taken, unit);
   else {
@@ -257,7 +282,9 @@ function isImpossible(x: Search): boolean {
 /** Is the next trial to be made by this thread? */
 function isMine(x: Search): boolean {
   if (x.course.isOver()) x.isHopeless = true;
-  return !x.isHopeless && x.course.take();
+  if (x.isHopeless || x.steps >= x.ceiling) return false;
+  x.steps += TRIAL_STEPS;
+  return x.course.take();
 }
 
 /** Would the tasks fit if every candidate left? The units taken for the question are given back. */
@@ -354,10 +381,10 @@ function withoutThoseAhead(x: Search, found: Solution): Solution | null {
   const price = priceOf(st.session, found.units);
   if (x.action !== 'reclaim' || wanted.isFirstTaken === true || price.changed === price.deleted) return found;
   undoTo(st, x.base);
-  const direct = searchVictims(st, { ...wanted, waiting: nobodyWaiting(), course: WHOLE_COURSE, isFirstTaken: true });
+  const direct = searchVictims(st, { ...wanted, waiting: nobodyWaiting(), course: WHOLE_COURSE, limit: NO_LIMIT, isFirstTaken: true });
   if (direct !== null && isCheaper(priceOf(st.session, direct.units), price)) return direct;
   undoTo(st, x.base);
-  return searchVictims(st, { ...wanted, course: WHOLE_COURSE, isFirstTaken: true });
+  return searchVictims(st, { ...wanted, course: WHOLE_COURSE, limit: NO_LIMIT, isFirstTaken: true });
 }
 
 function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {

@@ -12,6 +12,8 @@ export interface Trial {
   readonly st: Statement;
   /** Units evicted so far, in victim order. */
   readonly units: readonly Unit[];
+  /** Place in `units` of the unit that a pod belongs to. */
+  readonly unitOfPod: ReadonlyMap<number, number>;
   /** Queue sums before the first eviction. */
   readonly start: QueueAmounts;
 }
@@ -93,14 +95,25 @@ function keepThenMove(x: Trial, order: readonly Unit[]): Unit[] {
 
 /** Units taken that are gone as things stand: in a narrow search most were put back. */
 export function goneUnits(x: Trial): Unit[] {
-  const { evicted } = x.st.session;
-  return x.units.filter((unit) => unit.pods.some((p) => evicted.has(p)));
+  return unitsOf(x, x.st.session.evicted.keys());
+}
+
+/** Units with one of these pods, in victim order. A narrow trial is about few of the many that were taken. */
+function unitsOf(x: Trial, pods: Iterable<number>): Unit[] {
+  const found = new Set<number>();
+  for (const p of pods) {
+    const at = x.unitOfPod.get(p);
+    if (at !== undefined) found.add(at);
+  }
+  return [...found].sort((a, b) => a - b).map((at) => x.units[at]!);
 }
 
 /** Units with a pod that is gone or has another place, also one that it got ahead of the preemptor. */
 function unitsThatLeft(x: Trial): Unit[] {
   const s = x.st.session;
-  const left = x.units.filter((unit) => unit.pods.some((p) => s.evicted.has(p) || statusOf(s, p) === Status.pipelined));
+  const pods = [...s.evicted.keys()];
+  for (const op of x.st.ops) if (op.kind === 'place' && statusOf(s, op.podRow) === Status.pipelined) pods.push(op.podRow);
+  const left = unitsOf(x, pods);
   s.search.unitsLeaving += left.length;
   return left;
 }
