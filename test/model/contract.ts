@@ -46,28 +46,34 @@ function names(tasks: readonly Task[]): string {
   return tasks.map(({ key }) => key).join(' ');
 }
 
-/** The pods of a job as a prefix of its units, or null (R3). */
-function unitsOf(world: World, before: State, job: Job, pods: ReadonlySet<string>): Unit[] | null {
+/**
+ * The units of a job, in their order, that hold these pods; null when they are not taken as R3 says. Pods of them that are not
+ * among these got their own place again (section 5.6). What goes for good goes unit by unit, each whole, the first ones first.
+ */
+function unitsOf(world: World, before: State, job: Job, pods: ReadonlySet<string>, deleted: ReadonlySet<string>): Unit[] | null {
   for (const order of ['beforeMembers', 'beforeSurplus'] as const) {
     const scratch = scratchOf(before);
     const units: Unit[] = [];
     const left = new Set(pods);
     while (left.size > 0) {
       const tasks = nextUnit(world, scratch, job, order);
-      if (tasks.length === 0 || tasks.some(({ key }) => !left.has(key))) break;
+      if (tasks.length === 0) break;
       for (const { key } of tasks) {
         left.delete(key);
         scratch.tasks.get(key)!.status = 'releasing';
       }
       units.push({ job, tasks });
     }
-    if (left.size === 0) return units;
+    const isWhole = units.every(({ tasks }) => new Set(tasks.map(({ key }) => deleted.has(key))).size === 1);
+    const lastGone = units.findLastIndex(({ tasks }) => tasks.some(({ key }) => deleted.has(key)));
+    const isInOrder = units.slice(0, Math.max(0, lastGone)).every(({ tasks }) => tasks.every(({ key }) => pods.has(key)));
+    if (left.size === 0 && isWhole && isInOrder) return units;
   }
   return null;
 }
 
 /** Who may lose what (R3, sections 3, 4.1 and 6.2); the units in the order in which their first pods were taken. */
-function checkVictims({ attempt, before, problems }: Books, { leaving }: Segment): Unit[] {
+function checkVictims({ attempt, before, problems }: Books, { leaving }: Segment, deleted: ReadonlySet<string>): Unit[] {
   const { world } = attempt;
   const eligible = victimsOf(attempt, before);
   const known = leaving.filter(({ pod }) => world.jobOf.has(pod));
@@ -82,12 +88,13 @@ function checkVictims({ attempt, before, problems }: Books, { leaving }: Segment
     const taking = eligible.get(job);
     if (taking === undefined) problems.push(`R3: no victim of this attempt: ${text}`);
     if (taking === 'surplus' && !staysWhole(before, job, keys)) problems.push(`R6: inside its minimum runtime: ${text}`);
-    const own = unitsOf(world, before, job, keys);
+    const own = unitsOf(world, before, job, keys, deleted);
     if (own === null) problems.push(`R3: not whole units in their order: ${text}`);
     units.push(...(own ?? []));
   }
   if (podsOf.size > jobLimit(attempt)) problems.push(`R7: ${podsOf.size} jobs take part`);
-  const at = (unit: Unit): number => Math.min(...unit.tasks.map(({ key }) => leaving.findIndex(({ pod }) => pod === key)));
+  const position = new Map(leaving.map(({ pod }, i) => [pod, i]));
+  const at = (unit: Unit): number => Math.min(...unit.tasks.map(({ key }) => position.get(key) ?? leaving.length));
   return units.sort((a, b) => at(a) - at(b));
 }
 
@@ -168,12 +175,12 @@ function exceededQueues({ attempt, state }: Books, owners: ReadonlySet<Job>): st
 }
 
 /** The action's own rule (R6, R7): everybody has a place, or what is taken for good is fair. */
-function ruleProblem({ attempt, before }: Books, units: readonly Unit[], deleted: ReadonlySet<string>): string | null {
+function ruleProblem({ attempt, before, held }: Books, units: readonly Unit[], deleted: ReadonlySet<string>): string | null {
   const { world, action } = attempt;
   if (action === 'consolidation') return deleted.size === 0 ? null : `R7: without a place: ${[...deleted].join(' ')}`;
   if (action === 'preempt') return null;
   const countsMoved = !world.config.params.allowConsolidatingReclaim;
-  const taken = units.map(({ job, tasks }) => ({ job, tasks: tasks.filter(({ key }) => countsMoved || deleted.has(key)) }));
+  const taken = units.map(({ job, tasks }) => ({ job, tasks: tasks.filter(({ key }) => deleted.has(key) || (countsMoved && held.has(key))) }));
   const chunks = taken.filter(({ tasks }) => tasks.length > 0);
   const amounts = chunks.map(({ job, tasks }) => ({ queue: job.queue, amount: amountOfTasks(world, before, tasks) }));
   return isFair(attempt, amounts) ? null : `R6: not fair: ${chunks.map(({ tasks }) => names(tasks)).join(' | ')}`;
@@ -208,8 +215,9 @@ function needless(books: Books, units: readonly Unit[], deleted: ReadonlySet<str
     if (last.tasks.some(({ key }) => books.before.tasks.get(key)!.status === 'allocated')) return [];
     const spared = structuredClone(state);
     for (const task of last.tasks) restore(world, spared, task, held.get(task.key)!);
-    const trial = { ...books, state: spared };
     const rest = units.filter((unit) => unit !== last);
+    const stillHeld = new Map([...held].filter(([key]) => !last.tasks.some((task) => task.key === key)));
+    const trial = { ...books, state: spared, held: stillHeld };
     const without = new Set([...deleted].filter((key) => !last.tasks.some((task) => task.key === key)));
     const isPossible =
       overfullNodes(world, spared).length === 0 &&
@@ -225,12 +233,12 @@ export function replay(attempt: Attempt, session: Session, segment: Segment): Re
   const before = session.state;
   const books: Books = { attempt, before, state: structuredClone(before), held: new Map(), problems: [] };
   const { problems, state } = books;
-  const units = checkVictims(books, segment);
+  const placed = new Set(segment.placements.map(({ pod }) => pod));
+  const deleted = new Set(segment.leaving.map(({ pod }) => pod).filter((pod) => !placed.has(pod)));
+  const units = checkVictims(books, segment, deleted);
   applyEvictions(books, segment);
   applyPromises(books, segment);
   applyPlacements(books, segment);
-  const placed = new Set(segment.placements.map(({ pod }) => pod));
-  const deleted = new Set(segment.leaving.map(({ pod }) => pod).filter((pod) => !placed.has(pod)));
   const owners = new Set([attempt.job, ...units.map(({ job }) => job)]);
   const wasOverfull = overfullNodes(world, before);
   const overfull = overfullNodes(world, state).filter((what) => !wasOverfull.includes(what));

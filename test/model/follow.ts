@@ -11,7 +11,7 @@ import { referenceSearch } from './reference.ts';
 import { type Segment, segmentsOf } from './segments.ts';
 import { staleness } from './stale.ts';
 import type { State } from './types.ts';
-import { ownAnswer, serveInOrder, withoutVictims } from './victimActions.ts';
+import { type Answer, ownAnswer, serveInOrder, withoutVictims } from './victimActions.ts';
 import { allUnits } from './victimOrder.ts';
 import { openWorld } from './world.ts';
 
@@ -105,11 +105,20 @@ class Follower {
         this.#followAnswer(attempt, segment, what);
       } else if (gate === null) {
         const own = ownAnswer(attempt, session);
-        if (own !== null) this.findings.push(`${what}: not served; ${describe(own.units)} would do`);
+        if (own !== null) this.#noteUnserved(attempt, own, what);
       }
     });
     const rest = segments.slice(at).map(({ preemptor }) => preemptor);
     if (rest.length > 0 && this.findings.length === 0) this.findings.push(`${action}: R10: not their turn: ${rest.join(', ')}`);
+  }
+
+  /** Served by the reference's search, not by the engine: a finding, unless a rule that is left open explains it. */
+  #noteUnserved(attempt: Attempt, own: Answer, what: string): void {
+    const session = this.#session;
+    const text = `${what}: not served; ${describe(own.units)} would do`;
+    const reason = ownAnswer(attempt, session, 'evictedOnly') === null ? 'section 13 case 18' : null;
+    if (reason === null) this.findings.push(text);
+    else this.open.push(`${text} (${reason})`);
   }
 
   #followAnswer(attempt: Attempt, segment: Segment, what: string): void {

@@ -24,7 +24,14 @@ export interface Outcome {
 
 type Generator = (search: Search, tasks: readonly Task[], recorded: readonly Unit[]) => Outcome | null;
 
+/**
+ * Who of a victim job may be placed in a trial. The reference takes its waiting pods too, so that an evicted pod may lose its
+ * place to one that fits nowhere (spec 04 section 13 case 18); evicted pods only is allowed (R4).
+ */
+export type Returning = 'waitingToo' | 'evictedOnly';
+
 interface Search {
+  readonly returning: Returning;
   readonly attempt: Attempt;
   readonly session: Session;
   readonly base: ReadonlySet<string>;
@@ -53,10 +60,13 @@ function all(units: readonly Unit[]): Task[] {
 }
 
 /** Jobs in scheduling order: the preemptor and the victims get places, the others only stand for their queues (section 5.5). */
-function placeAll({ attempt, session }: Search, tasks: readonly Task[], victims: ReadonlySet<Job>): boolean {
+function placeAll({ attempt, session, returning }: Search, tasks: readonly Task[], victims: ReadonlySet<Job>): boolean {
   const { world, job } = attempt;
-  const nextTasks = (j: Job): Task[] =>
-    j === job ? [...tasks] : tasksToAllocate(world, session.state, j.root, victims.has(j) ? session.trial!.evicted : undefined);
+  const nextTasks = (j: Job): Task[] => {
+    if (j === job) return [...tasks];
+    if (!victims.has(j)) return tasksToAllocate(world, session.state, j.root);
+    return tasksToAllocate(world, session.state, j.root, session.trial!.evicted, returning === 'waitingToo');
+  };
   let todo = world.jobs.filter(
     (j) => j === job || victims.has(j) || (!j.isMalformed && countOf(session.state, tasksOf(j), ['pending']) > 0),
   );
@@ -216,11 +226,11 @@ function attemptWith(search: Search, generate: Generator): Outcome | null {
 }
 
 /** What the reference does for this attempt; null when it finds no victims. The session's state stays as it is. */
-export function referenceSearch(attempt: Attempt, session: Session): Outcome | null {
+export function referenceSearch(attempt: Attempt, session: Session, returning: Returning = 'waitingToo'): Outcome | null {
   const { world, job } = attempt;
   const hasGpus = ({ name }: NodeFacts): boolean => freeGpus(world.nodes.get(name)!, session.state.nodes.get(name)!) > 0;
   const needsGpus = needsGpuThroughout(job, (task) => isGpuTask(task.request) || isShared(task.request));
   const base = new Set([...world.nodes.values()].filter((facts) => !needsGpus || hasGpus(facts)).map(({ name }) => name));
-  const search: Search = { attempt, session: { ...session, trial: null }, base, failed: new Set() };
+  const search: Search = { returning, attempt, session: { ...session, trial: null }, base, failed: new Set() };
   return attemptWith(search, nodeLocalGreedy) ?? attemptWith(search, multiNodeGang);
 }

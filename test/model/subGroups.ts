@@ -129,19 +129,19 @@ function comparePriority(a: Readonly<Record<string, string>>, b: Readonly<Record
 /**
  * The tasks of the next attempt (spec 02 section 10.1, spec 03 section 6.3): below the gang exactly what is missing, of the
  * first `need − count` members that can become satisfied; after that one step of the first member that can grow. In a trial of
- * a victim action pods that are evicted in mind may be placed again.
+ * a victim action pods that are evicted in mind may be placed again, `withPending`: beside those that wait.
  */
-export function tasksToAllocate(world: World, state: State, member: Member, evicted: Held = NOBODY): Task[] {
+export function tasksToAllocate(world: World, state: State, member: Member, evicted: Held = NOBODY, withPending = true): Task[] {
   if (member.kind === 'podSet') {
     const active = countOf(state, member.tasks, ACTIVE);
-    const pending = member.tasks.filter(({ key }) => state.tasks.get(key)!.status === 'pending' || evicted.has(key));
+    const pending = member.tasks.filter(({ key }) => (withPending && state.tasks.get(key)!.status === 'pending') || evicted.has(key));
     return pending.sort((a, b) => compareTasks(world, a, b)).slice(0, active < member.need ? member.need - active : 1);
   }
   const members = orderedMembers(world, state, member).filter((m) => isSatisfied(state, m) || isReady(state, m, evicted));
   const missing = member.need - fill(state, member);
   if (missing > 0) {
     const chosen = members.filter((m) => !isSatisfied(state, m)).slice(0, missing);
-    return chosen.flatMap((m) => tasksToAllocate(world, state, m, evicted));
+    return chosen.flatMap((m) => tasksToAllocate(world, state, m, evicted, withPending));
   }
-  return members.map((m) => tasksToAllocate(world, state, m, evicted)).find((tasks) => tasks.length > 0) ?? [];
+  return members.map((m) => tasksToAllocate(world, state, m, evicted, withPending)).find((tasks) => tasks.length > 0) ?? [];
 }

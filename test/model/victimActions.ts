@@ -1,8 +1,8 @@
 // Reclaim, preempt and consolidation: who is tried, in which order (spec 04 section 2), and the twin's own answer.
 import { candidates, placeInTrial, type Session } from './allocate.ts';
-import { type Attempt, amountsOf, gateProblem, isDelayed, type VictimAction } from './eligible.ts';
+import { type Attempt, amountsOf, gateProblem, isDelayed, isFair, type VictimAction } from './eligible.ts';
 import { nextJob } from './queueOrder.ts';
-import { referenceSearch } from './reference.ts';
+import { type Returning, referenceSearch } from './reference.ts';
 import { tasksToAllocate } from './subGroups.ts';
 import type { State } from './types.ts';
 import type { Unit } from './units.ts';
@@ -43,13 +43,15 @@ export function serveInOrder(
   }
 }
 
-/** The answer without evicting anybody, or null (spec 04 section 10, R9). */
-export function withoutVictims({ job, tasks }: Attempt, session: Session): Answer | null {
+/** The answer without evicting anybody, or null (spec 04 section 10, R9). Of reclaim's rule the bound of quotas remains. */
+export function withoutVictims(attempt: Attempt, session: Session): Answer | null {
+  const { action, job, tasks } = attempt;
+  if (action === 'reclaim' && !isFair(attempt, [])) return null;
   const trial = { ...session, state: structuredClone(session.state), trial: { nodes: null, evicted: new Map() } };
   return placeInTrial(trial, job, tasks) ? { state: trial.state, units: [], newGroups: trial.newGroups } : null;
 }
 
 /** The twin's own answer: nobody if that will do, else whom the reference would take. */
-export function ownAnswer(attempt: Attempt, session: Session): Answer | null {
-  return withoutVictims(attempt, session) ?? referenceSearch(attempt, session);
+export function ownAnswer(attempt: Attempt, session: Session, returning: Returning = 'waitingToo'): Answer | null {
+  return withoutVictims(attempt, session) ?? referenceSearch(attempt, session, returning);
 }
