@@ -1,10 +1,12 @@
 // The allocate action (spec 03 sections 6.1–6.9), and gangs placed in a trial of the victim actions (spec 04 section 5.5). Every
 // attempt works on the state itself; one that fails puts back a copy.
+
+import { amountOf } from './amounts.ts';
 import { capacityProblem } from './capacity.ts';
 import { restore } from './evict.ts';
 import { fitsNow } from './fit.ts';
 import { chooseGpus, NEW_GROUP } from './gpuChoice.ts';
-import { addTask, removeTask } from './ledger.ts';
+import { addTask, nonAllocated, removeTask } from './ledger.ts';
 import { refusal } from './nodeChecks.ts';
 import { preCheckProblem } from './preChecks.ts';
 import { compareJobs, nextJob } from './queueOrder.ts';
@@ -13,7 +15,18 @@ import { isShared } from './request.ts';
 import { nodesByScore } from './scores.ts';
 import { countOf, isReady, orderedMembers, podSetsOf, tasksOf, tasksToAllocate } from './subGroups.ts';
 import { emptyFitError, type FitError, type JobError, podText, taskFailure } from './texts.ts';
-import { ALLOCATED, type Job, type Member, type NodeFacts, type State, type Task, type TaskState, USED, type World } from './types.ts';
+import {
+  ALLOCATED,
+  type Job,
+  type Member,
+  type NodeFacts,
+  type NodeLedger,
+  type State,
+  type Task,
+  type TaskState,
+  USED,
+  type World,
+} from './types.ts';
 
 export interface Placement {
   readonly kind: 'bind' | 'pipeline';
@@ -29,6 +42,8 @@ export interface Trial {
   readonly nodes: ReadonlySet<string> | null;
   /** What the evicted pods held. */
   readonly evicted: ReadonlyMap<string, TaskState>;
+  /** GPU groups made before the trial: each one that it makes takes a pod slot for its reservation. */
+  readonly groupsBefore: number;
 }
 
 export interface Session {
@@ -86,9 +101,15 @@ function takeBack({ world, state }: Session, { task, job, node, groups }: Placem
   book(world, state, job, acceptedTriple(task.request, node), -1);
 }
 
+function groupsMade(ledger: NodeLedger, before: number): number {
+  const isNew = (name: string): boolean => name.startsWith(NEW_GROUP) && Number(name.slice(NEW_GROUP.length)) >= before;
+  return [...ledger.groups].filter(([name, group]) => isNew(name) && group.usedMib > 0).length;
+}
+
 /** The placement of a task on a node that does not refuse it; null when its GPUs cannot be chosen there. */
 function placementOn(session: Session, job: Job, task: Task, node: NodeFacts): Placement | null {
   const ledger = session.state.nodes.get(node.name)!;
+  if (session.trial !== null && amountOf(nonAllocated(ledger), 'pods') - groupsMade(ledger, session.trial.groupsBefore) < 1) return null;
   if (!isShared(task.request)) {
     const mustWait = session.trial !== null || !fitsNow(task.request, node, ledger);
     return { kind: mustWait ? 'pipeline' : 'bind', task, job, node, groups: [] };

@@ -7,7 +7,7 @@ import { addTask, removeTask } from './ledger.ts';
 import { standingProblem } from './nodeChecks.ts';
 import { acceptedTriple, book, pathOf } from './queues.ts';
 import type { Segment } from './segments.ts';
-import { countOf, podSetsOf } from './subGroups.ts';
+import { countOf, podSetsOf, tasksOf } from './subGroups.ts';
 import {
   ACTIVE,
   ALLOCATED,
@@ -48,7 +48,8 @@ function names(tasks: readonly Task[]): string {
 
 /**
  * The units of a job, in their order, that hold these pods; null when they are not taken as R3 says. Pods of them that are not
- * among these got their own place again (section 5.6). What goes for good goes unit by unit, each whole, the first ones first.
+ * among these got their own place again (section 5.6). What goes for good are whole units, unless a pod that was promised a
+ * place earlier in the cycle fills the gang.
  */
 function unitsOf(world: World, before: State, job: Job, pods: ReadonlySet<string>, deleted: ReadonlySet<string>): Unit[] | null {
   for (const order of ['beforeMembers', 'beforeSurplus'] as const) {
@@ -65,9 +66,8 @@ function unitsOf(world: World, before: State, job: Job, pods: ReadonlySet<string
       units.push({ job, tasks });
     }
     const isWhole = units.every(({ tasks }) => new Set(tasks.map(({ key }) => deleted.has(key))).size === 1);
-    const lastGone = units.findLastIndex(({ tasks }) => tasks.some(({ key }) => deleted.has(key)));
-    const isInOrder = units.slice(0, Math.max(0, lastGone)).every(({ tasks }) => tasks.every(({ key }) => pods.has(key)));
-    if (left.size === 0 && isWhole && isInOrder) return units;
+    const hasPromises = countOf(before, tasksOf(job), ['pipelined']) > 0;
+    if (left.size === 0 && (isWhole || hasPromises)) return units;
   }
   return null;
 }
@@ -157,6 +157,15 @@ function overfullNodes(world: World, state: State): string[] {
   });
 }
 
+/** No node lacks pod slots for the reservations of the GPU groups that the answer makes. */
+function hasReservationSlots(before: State, after: State): boolean {
+  return [...after.nodes].every(([name, node]) => {
+    const known = before.nodes.get(name)!.groups;
+    const made = [...node.groups].filter(([group, { usedMib }]) => usedMib > 0 && (known.get(group)?.usedMib ?? 0) === 0).length;
+    return made === 0 || amountOf(node.idle, 'pods') + amountOf(node.releasing, 'pods') >= made;
+  });
+}
+
 /** Limits that are exceeded and were not before, or are exceeded more (R5); quotas when the preemptor is not preemptible. */
 function exceededQueues({ attempt, state }: Books, owners: ReadonlySet<Job>): string[] {
   const { world, job, start } = attempt;
@@ -180,7 +189,10 @@ function ruleProblem({ attempt, before, held }: Books, units: readonly Unit[], d
   if (action === 'consolidation') return deleted.size === 0 ? null : `R7: without a place: ${[...deleted].join(' ')}`;
   if (action === 'preempt') return null;
   const countsMoved = !world.config.params.allowConsolidatingReclaim;
-  const taken = units.map(({ job, tasks }) => ({ job, tasks: tasks.filter(({ key }) => deleted.has(key) || (countsMoved && held.has(key))) }));
+  const taken = units.map(({ job, tasks }) => ({
+    job,
+    tasks: tasks.filter(({ key }) => deleted.has(key) || (countsMoved && held.has(key))),
+  }));
   const chunks = taken.filter(({ tasks }) => tasks.length > 0);
   const amounts = chunks.map(({ job, tasks }) => ({ queue: job.queue, amount: amountOfTasks(world, before, tasks) }));
   return isFair(attempt, amounts) ? null : `R6: not fair: ${chunks.map(({ tasks }) => names(tasks)).join(' | ')}`;
@@ -221,6 +233,7 @@ function needless(books: Books, units: readonly Unit[], deleted: ReadonlySet<str
     const without = new Set([...deleted].filter((key) => !last.tasks.some((task) => task.key === key)));
     const isPossible =
       overfullNodes(world, spared).length === 0 &&
+      hasReservationSlots(books.before, spared) &&
       exceededQueues(trial, new Set([job])).length === 0 &&
       ruleProblem(trial, rest, without) === null;
     return isPossible ? [`section 12.5: could stay: ${names(last.tasks)}`] : [];

@@ -192,7 +192,7 @@ class Follower {
     const { world, placements } = this.#session;
     const own = this.#engine.decisions.filter(({ action }) => action === 'allocate');
     const found = new Map(own.map((decision) => [decision.pod, decision]));
-    const touched = new Set([...this.#takenBack].map((pod) => world.jobOf.get(pod)!));
+    const touched = new Set([...[...this.#takenBack].map((pod) => world.jobOf.get(pod)!.key), ...this.#robbed]);
     for (const { task, job, node, kind } of placements) {
       const decision = found.get(task.key);
       found.delete(task.key);
@@ -200,7 +200,7 @@ class Follower {
         if (!this.#takenBack.has(task.key)) this.findings.push(`allocate: ${kind} of ${task.key} on ${node.name} is missing`);
         continue;
       }
-      const isOpen = touched.has(job);
+      const isOpen = touched.has(job.key);
       if (this.#takenBack.has(task.key) && decision.kind === 'bind') this.findings.push(`allocate: bind of ${task.key} was taken back`);
       if (decision.node !== node.name || (decision.kind !== kind && !isOpen)) {
         this.findings.push(`allocate: ${task.key}: ${kind} on ${node.name}; engine ${decision.kind} on ${decision.node}`);

@@ -113,7 +113,7 @@ function simulate(search: Search, tasks: readonly Task[], units: readonly Unit[]
   const before = search.session.state;
   const session: Session = { ...search.session, state: structuredClone(before), fitErrors: new Map(), jobErrors: new Map() };
   const evicted = new Map<string, TaskState>(victims.map((task) => [task.key, evict(attempt.world, session.state, task)]));
-  session.trial = { nodes: new Set([...base, ...nodesOf(before, victims)]), evicted };
+  session.trial = { nodes: new Set([...base, ...nodesOf(before, victims)]), evicted, groupsBefore: session.newGroups };
   const inner = { ...search, session };
   if (placeAll(inner, tasks, new Set(units.map(({ job }) => job)))) {
     const statusOf = (task: Task) => session.state.tasks.get(task.key)!.status;

@@ -47,7 +47,11 @@ export function serveInOrder(
 export function withoutVictims(attempt: Attempt, session: Session): Answer | null {
   const { action, job, tasks } = attempt;
   if (action === 'reclaim' && !isFair(attempt, [])) return null;
-  const trial = { ...session, state: structuredClone(session.state), trial: { nodes: null, evicted: new Map() } };
+  const trial = {
+    ...session,
+    state: structuredClone(session.state),
+    trial: { nodes: null, evicted: new Map(), groupsBefore: session.newGroups },
+  };
   return placeInTrial(trial, job, tasks) ? { state: trial.state, units: [], newGroups: trial.newGroups } : null;
 }
 
