@@ -28,6 +28,8 @@ export interface Replay {
   readonly state: State;
   /** Broken rules. */
   readonly problems: readonly string[];
+  /** Units without a place that could have stayed. */
+  readonly needless: readonly string[];
   /** Units that left their place, in the order in which they were taken. */
   readonly units: readonly Unit[];
   /** Pods without a place. */
@@ -216,7 +218,7 @@ function brokenGangs(before: State, after: State, owners: ReadonlySet<Job>): str
 }
 
 /** Units without a place that could have stayed where they were, with everything else as decided (section 12.5). */
-function needless(books: Books, units: readonly Unit[], deleted: ReadonlySet<string>): string[] {
+function needlessUnits(books: Books, units: readonly Unit[], deleted: ReadonlySet<string>): string[] {
   const { attempt, state, held } = books;
   const { world } = attempt;
   const jobs = new Set(units.map(({ job }) => job));
@@ -236,7 +238,7 @@ function needless(books: Books, units: readonly Unit[], deleted: ReadonlySet<str
       hasReservationSlots(books.before, spared) &&
       exceededQueues(trial, new Set([job])).length === 0 &&
       ruleProblem(trial, rest, without) === null;
-    return isPossible ? [`section 12.5: could stay: ${names(last.tasks)}`] : [];
+    return isPossible ? [names(last.tasks)] : [];
   });
 }
 
@@ -260,6 +262,6 @@ export function replay(attempt: Attempt, session: Session, segment: Segment): Re
   const unruly = ruleProblem(books, units, deleted);
   if (unruly !== null) problems.push(unruly);
   problems.push(...brokenGangs(before, state, new Set(units.map(({ job }) => job))));
-  if (overfull.length === 0) problems.push(...needless(books, units, deleted));
-  return { state, problems, units, deleted };
+  const needless = overfull.length === 0 ? needlessUnits(books, units, deleted) : [];
+  return { state, problems, needless, units, deleted };
 }

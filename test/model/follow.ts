@@ -18,6 +18,8 @@ import { openWorld } from './world.ts';
 export interface Followed {
   /** Broken rules. */
   readonly findings: string[];
+  /** Jobs that got nothing although the reference's search serves them, and units that could have stayed. */
+  readonly shortfalls: string[];
   /** Other victims than those of the reference's search that are not as good, although they keep the contract. */
   readonly open: string[];
   readonly counts: Counts;
@@ -43,7 +45,7 @@ export interface EngineResult {
   readonly view: SnapshotView;
 }
 
-function emptyCounts(): Counts {
+export function emptyCounts(): Counts {
   return { attempts: 0, served: 0, servedByBoth: 0, leaving: 0, moved: 0, deleted: 0, deletedByReference: 0, staleEvicted: 0 };
 }
 
@@ -54,6 +56,7 @@ class Follower {
   readonly #robbed = new Set<string>();
   readonly #takenBack = new Set<string>();
   readonly findings: string[] = [];
+  readonly shortfalls: string[] = [];
   readonly open: string[] = [];
   readonly counts = emptyCounts();
 
@@ -112,20 +115,22 @@ class Follower {
     if (rest.length > 0 && this.findings.length === 0) this.findings.push(`${action}: R10: not their turn: ${rest.join(', ')}`);
   }
 
-  /** Served by the reference's search, not by the engine: a finding, unless a rule that is left open explains it. */
+  /** Served by the reference's search, not by the engine: a shortfall, unless a rule that is left open explains it. */
   #noteUnserved(attempt: Attempt, own: Answer, what: string): void {
     const session = this.#session;
     const text = `${what}: not served; ${describe(own.units)} would do`;
-    const reason = ownAnswer(attempt, session, 'evictedOnly') === null ? 'section 13 case 18' : null;
-    if (reason === null) this.findings.push(text);
+    const reason =
+      ownAnswer(attempt, session, 'evictedOnly') === null ? 'victims return without their waiting pods: section 5.5 item 2, R4' : null;
+    if (reason === null) this.shortfalls.push(text);
     else this.open.push(`${text} (${reason})`);
   }
 
   #followAnswer(attempt: Attempt, segment: Segment, what: string): void {
     const session = this.#session;
     const { counts } = this;
-    const { state, problems, units, deleted } = replay(attempt, session, segment);
+    const { state, problems, needless, units, deleted } = replay(attempt, session, segment);
     this.findings.push(...problems.map((problem) => `${what}: ${problem}`));
+    this.shortfalls.push(...needless.map((unit) => `${what}: section 12.5: could stay: ${unit}`));
     counts.served++;
     counts.leaving += segment.leaving.length;
     counts.moved += segment.leaving.length - deleted.size;

@@ -7,8 +7,8 @@ import { evict } from './evict.ts';
 import { acceptedGpus } from './ledger.ts';
 import { nextJob } from './queueOrder.ts';
 import { gpuQuota, isGpuTask, isShared } from './request.ts';
-import { countOf, tasksOf, tasksToAllocate } from './subGroups.ts';
-import type { Job, NodeFacts, NodeLedger, State, Task, TaskState } from './types.ts';
+import { countOf, podSetsOf, tasksOf, tasksToAllocate } from './subGroups.ts';
+import { ACTIVE, type Job, type Member, type NodeFacts, type NodeLedger, type State, type Task, type TaskState } from './types.ts';
 import type { Unit } from './units.ts';
 import { amountOfTasks, VictimOrder } from './victimOrder.ts';
 
@@ -16,6 +16,8 @@ export interface Outcome {
   readonly state: State;
   /** Units with a pod that left its place, in the order of eviction. */
   readonly units: readonly Unit[];
+  /** All units of the trial. */
+  readonly tried: readonly Unit[];
   /** Pods that have no place any more, and those with another one. */
   readonly deleted: ReadonlySet<string>;
   readonly moved: ReadonlySet<string>;
@@ -59,13 +61,25 @@ function all(units: readonly Unit[]): Task[] {
   return units.flatMap(({ tasks }) => tasks);
 }
 
+/** With these tasks the member is satisfied, and so is everything below it that gets some of them (R4). */
+function completes(state: State, member: Member, tasks: ReadonlySet<Task>): boolean {
+  const isMet = (m: Member): boolean => {
+    if (m.kind === 'set') return m.members.filter(isMet).length >= m.need;
+    return countOf(state, m.tasks, ACTIVE) + m.tasks.filter((task) => tasks.has(task)).length >= m.need;
+  };
+  const takesPart = (m: Member): boolean => podSetsOf(m).some((podSet) => podSet.tasks.some((task) => tasks.has(task)));
+  const isWhole = (m: Member): boolean => !takesPart(m) || (isMet(m) && (m.kind === 'podSet' || m.members.every(isWhole)));
+  return isWhole(member);
+}
+
 /** Jobs in scheduling order: the preemptor and the victims get places, the others only stand for their queues (section 5.5). */
 function placeAll({ attempt, session, returning }: Search, tasks: readonly Task[], victims: ReadonlySet<Job>): boolean {
   const { world, job } = attempt;
   const nextTasks = (j: Job): Task[] => {
     if (j === job) return [...tasks];
     if (!victims.has(j)) return tasksToAllocate(world, session.state, j.root);
-    return tasksToAllocate(world, session.state, j.root, session.trial!.evicted, returning === 'waitingToo');
+    const found = tasksToAllocate(world, session.state, j.root, session.trial!.evicted, returning === 'waitingToo');
+    return returning === 'evictedOnly' && !completes(session.state, j.root, new Set(found)) ? [] : found;
   };
   let todo = world.jobs.filter(
     (j) => j === job || victims.has(j) || (!j.isMalformed && countOf(session.state, tasksOf(j), ['pending']) > 0),
@@ -120,7 +134,7 @@ function simulate(search: Search, tasks: readonly Task[], units: readonly Unit[]
     const deleted = new Set(victims.filter((task) => statusOf(task) === 'releasing').map((task) => task.key));
     const moved = new Set(victims.filter((task) => statusOf(task) === 'pipelined').map((task) => task.key));
     const left = units.filter((unit) => unit.tasks.some((task) => deleted.has(task.key) || moved.has(task.key)));
-    const outcome = { state: session.state, units: left, deleted, moved, newGroups: session.newGroups };
+    const outcome = { state: session.state, units: left, tried: units, deleted, moved, newGroups: session.newGroups };
     if (isValid(search, units, outcome, before)) return outcome;
   }
   failed.add(key);
@@ -194,9 +208,11 @@ function multiNodeGang(search: Search, tasks: readonly Task[], recorded: readonl
   return null;
 }
 
-/** Units that a solved probe hands on: all of a job that are touched (section 5.7). */
-function recordedOf(outcome: Outcome): Unit[] {
-  return [...outcome.units];
+/** Units that a solved probe hands on, those that stayed among them: of whole jobs, or as they are (section 5.7). */
+function recordedOf({ units, tried }: Outcome, generate: Generator): Unit[] {
+  if (generate === multiNodeGang) return [...units];
+  const jobs = new Set(units.map(({ job }) => job));
+  return tried.filter(({ job }) => jobs.has(job));
 }
 
 function attemptWith(search: Search, generate: Generator): Outcome | null {
@@ -204,7 +220,7 @@ function attemptWith(search: Search, generate: Generator): Outcome | null {
   let recorded: Unit[] = [];
   const probe = (count: number): Outcome | null => {
     const outcome = generate(search, tasks.slice(0, count), recorded);
-    if (outcome !== null) recorded = recordedOf(outcome);
+    if (outcome !== null) recorded = recordedOf(outcome, generate);
     return outcome;
   };
   let low = 0;
