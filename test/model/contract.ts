@@ -168,13 +168,18 @@ function hasReservationSlots(before: State, after: State): boolean {
   });
 }
 
-/** Limits that are exceeded and were not before, or are exceeded more (R5); quotas when the preemptor is not preemptible. */
-function exceededQueues({ attempt, state }: Books, owners: ReadonlySet<Job>): string[] {
+/**
+ * Limits that are exceeded and were not before, or are exceeded more (R5); quotas when the preemptor is not preemptible.
+ * `isStrict`: also those that were exceeded before.
+ */
+function exceededQueues({ attempt, state }: Books, owners: ReadonlySet<Job>, isStrict = false): string[] {
   const { world, job, start } = attempt;
   const queues = new Set([...owners].flatMap((owner) => pathOf(world.queues, owner.queue)));
   const over = [...queues].flatMap(({ name, limit }) => {
     const now = state.queues.get(name)!.allocated;
-    const isOver = RESOURCES.some((r) => limit[r] !== UNLIMITED && now[r] > limit[r] && now[r] > start.get(name)!.allocated[r]);
+    const isOver = RESOURCES.some(
+      (r) => limit[r] !== UNLIMITED && now[r] > limit[r] && (isStrict || now[r] > start.get(name)!.allocated[r]),
+    );
     return isOver ? [`limit of ${name}`] : [];
   });
   if (job.isPreemptible) return over;
@@ -218,13 +223,15 @@ function brokenGangs(before: State, after: State, owners: ReadonlySet<Job>): str
 }
 
 /** Units without a place that could have stayed where they were, with everything else as decided (section 12.5). */
-function needlessUnits(books: Books, units: readonly Unit[], deleted: ReadonlySet<string>): string[] {
+function needlessUnits(books: Books, units: readonly Unit[], deleted: ReadonlySet<string>, lostPromises: readonly string[]): string[] {
   const { attempt, state, held } = books;
   const { world } = attempt;
   const jobs = new Set(units.map(({ job }) => job));
   return [...jobs].flatMap((job) => {
     const last = units.filter((unit) => unit.job === job).at(-1)!;
     if (!last.tasks.every(({ key }) => deleted.has(key))) return [];
+    // With the unit in its place the promise would hold too, and take its room.
+    if (lostPromises.some((pod) => world.jobOf.get(pod) === job)) return [];
     // Binds that are not made were not weighed by the rules of running pods.
     if (last.tasks.some(({ key }) => books.before.tasks.get(key)!.status === 'allocated')) return [];
     const spared = structuredClone(state);
@@ -236,7 +243,7 @@ function needlessUnits(books: Books, units: readonly Unit[], deleted: ReadonlySe
     const isPossible =
       overfullNodes(world, spared).length === 0 &&
       hasReservationSlots(books.before, spared) &&
-      exceededQueues(trial, new Set([job])).length === 0 &&
+      exceededQueues(trial, new Set([attempt.job, job]), true).length === 0 &&
       ruleProblem(trial, rest, without) === null;
     return isPossible ? [names(last.tasks)] : [];
   });
@@ -262,6 +269,6 @@ export function replay(attempt: Attempt, session: Session, segment: Segment): Re
   const unruly = ruleProblem(books, units, deleted);
   if (unruly !== null) problems.push(unruly);
   problems.push(...brokenGangs(before, state, new Set(units.map(({ job }) => job))));
-  const needless = overfull.length === 0 ? needlessUnits(books, units, deleted) : [];
+  const needless = overfull.length === 0 ? needlessUnits(books, units, deleted, segment.lostPromises) : [];
   return { state, problems, needless, units, deleted };
 }

@@ -11,6 +11,7 @@ import { referenceSearch } from './reference.ts';
 import { type Segment, segmentsOf } from './segments.ts';
 import { staleness } from './stale.ts';
 import type { State } from './types.ts';
+import type { Unit } from './units.ts';
 import { type Answer, ownAnswer, serveInOrder, withoutVictims } from './victimActions.ts';
 import { allUnits } from './victimOrder.ts';
 import { openWorld } from './world.ts';
@@ -118,11 +119,24 @@ class Follower {
   /** Served by the reference's search, not by the engine: a shortfall, unless a rule that is left open explains it. */
   #noteUnserved(attempt: Attempt, own: Answer, what: string): void {
     const session = this.#session;
-    const text = `${what}: not served; ${describe(own.units)} would do`;
-    const reason =
-      ownAnswer(attempt, session, 'evictedOnly') === null ? 'victims return without their waiting pods: section 5.5 item 2, R4' : null;
-    if (reason === null) this.shortfalls.push(text);
-    else this.open.push(`${text} (${reason})`);
+    const strict = ownAnswer(attempt, session, 'evictedOnly');
+    const text = `${what}: not served; ${describe((strict ?? own).units)} would do`;
+    if (strict === null) this.open.push(`${text} (victims return without their waiting pods: section 5.5 item 2, R4)`);
+    else if (!this.#isInUnitOrder(attempt, strict.units))
+      this.open.push(`${text} (not in the order of the job's units: R3, section 5.4.2)`);
+    else this.shortfalls.push(text);
+  }
+
+  /** Of each job the first units go; the reference's second generator takes those of its nodes only. */
+  #isInUnitOrder(attempt: Attempt, units: readonly Unit[]): boolean {
+    const all = allUnits(attempt, this.#session.state, 'beforeMembers');
+    const keyOf = ({ tasks }: Unit): string => tasks.map(({ key }) => key).join();
+    const gone = new Set(units.map(keyOf));
+    const jobs = new Set(units.map(({ job }) => job));
+    return [...jobs].every((job) => {
+      const own = all.filter((unit) => unit.job === job).map((unit) => gone.has(keyOf(unit)));
+      return own.lastIndexOf(true) + 1 === own.filter(Boolean).length;
+    });
   }
 
   #followAnswer(attempt: Attempt, segment: Segment, what: string): void {
