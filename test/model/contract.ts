@@ -41,6 +41,8 @@ interface Books {
   readonly before: State;
   readonly state: State;
   readonly held: Map<string, TaskState>;
+  /** Places of pods that were evicted earlier in the cycle. */
+  readonly leftBefore: ReadonlyMap<string, TaskState>;
   readonly problems: string[];
 }
 
@@ -100,7 +102,8 @@ function checkVictims({ attempt, before, problems }: Books, { leaving }: Segment
   return units.sort((a, b) => at(a) - at(b));
 }
 
-function applyPromises({ attempt, state, problems }: Books, { lostPromises }: Segment): void {
+/** A pod that was to move is still where it was, and leaves; others wait again. */
+function applyPromises({ attempt, state, leftBefore, problems }: Books, { lostPromises }: Segment): void {
   const { world } = attempt;
   for (const key of lostPromises) {
     const held = state.tasks.get(key);
@@ -111,7 +114,8 @@ function applyPromises({ attempt, state, problems }: Books, { lostPromises }: Se
     const [task, facts] = [world.tasks.get(key)!, world.nodes.get(held.node!)!];
     removeTask(state.nodes.get(facts.name)!, facts, task, 'pipelined', held.groups);
     book(world, state, world.jobOf.get(key)!, acceptedTriple(task.request, facts), -1);
-    state.tasks.set(key, { status: 'pending', node: null, groups: [] });
+    const left = leftBefore.get(key);
+    state.tasks.set(key, left === undefined ? { status: 'pending', node: null, groups: [] } : { ...left, status: 'releasing' });
   }
 }
 
@@ -249,11 +253,11 @@ function needlessUnits(books: Books, units: readonly Unit[], deleted: ReadonlySe
   });
 }
 
-/** Replays an answer. The session is not changed. */
-export function replay(attempt: Attempt, session: Session, segment: Segment): Replay {
+/** Replays an answer. The session is not changed. `leftBefore`: places of pods that were evicted earlier in the cycle. */
+export function replay(attempt: Attempt, session: Session, segment: Segment, leftBefore: ReadonlyMap<string, TaskState>): Replay {
   const { world } = attempt;
   const before = session.state;
-  const books: Books = { attempt, before, state: structuredClone(before), held: new Map(), problems: [] };
+  const books: Books = { attempt, before, state: structuredClone(before), held: new Map(), leftBefore, problems: [] };
   const { problems, state } = books;
   const placed = new Set(segment.placements.map(({ pod }) => pod));
   const deleted = new Set(segment.leaving.map(({ pod }) => pod).filter((pod) => !placed.has(pod)));

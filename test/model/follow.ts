@@ -10,7 +10,7 @@ import { evict } from './evict.ts';
 import { referenceSearch } from './reference.ts';
 import { type Segment, segmentsOf } from './segments.ts';
 import { staleness } from './stale.ts';
-import type { State } from './types.ts';
+import type { State, TaskState } from './types.ts';
 import type { Unit } from './units.ts';
 import { type Answer, ownAnswer, serveInOrder, withoutVictims } from './victimActions.ts';
 import { allUnits } from './victimOrder.ts';
@@ -56,6 +56,8 @@ class Follower {
   /** Jobs that lost pods, and pods whose bind was taken back or promise lost, in this cycle. */
   readonly #robbed = new Set<string>();
   readonly #takenBack = new Set<string>();
+  /** Places that evicted pods had. */
+  readonly #left = new Map<string, TaskState>();
   readonly findings: string[] = [];
   readonly shortfalls: string[] = [];
   readonly open: string[] = [];
@@ -142,7 +144,7 @@ class Follower {
   #followAnswer(attempt: Attempt, segment: Segment, what: string): void {
     const session = this.#session;
     const { counts } = this;
-    const { state, problems, needless, units, deleted } = replay(attempt, session, segment);
+    const { state, problems, needless, units, deleted } = replay(attempt, session, segment, this.#left);
     this.findings.push(...problems.map((problem) => `${what}: ${problem}`));
     this.shortfalls.push(...needless.map((unit) => `${what}: section 12.5: could stay: ${unit}`));
     counts.served++;
@@ -173,12 +175,14 @@ class Follower {
         }
       }
     }
-    session.state = state;
     for (const { pod, isBind } of segment.leaving) {
+      const held = session.state.tasks.get(pod);
+      if (held !== undefined && !isBind) this.#left.set(pod, held);
       if (isBind) this.#takenBack.add(pod);
       else this.#robbed.add(session.world.jobOf.get(pod)?.key ?? '');
     }
     for (const pod of segment.lostPromises) this.#takenBack.add(pod);
+    session.state = state;
   }
 
   /** Exactly the pods that are to go (spec 04 section 9). */
