@@ -215,7 +215,7 @@ function attempt(session: Session, job: Job): { readonly placements: readonly Pl
   return { placements: waiting, isWaiting: true };
 }
 
-export function hasPending(state: State, job: Job): boolean {
+function hasPending(state: State, job: Job): boolean {
   return countOf(state, tasksOf(job), ['pending']) > 0;
 }
 

@@ -37,11 +37,11 @@ export function amountsOf(state: State): Amounts {
   return structuredClone(state.queues);
 }
 
-export function isWithin(amount: Triple, bound: Triple): boolean {
+function isWithin(amount: Triple, bound: Triple): boolean {
   return RESOURCES.every((r) => atMost(amount[r], bound[r]));
 }
 
-export function needOf({ world, tasks }: Pick<Attempt, 'world' | 'tasks'>): Triple {
+function needOf({ world, tasks }: Pick<Attempt, 'world' | 'tasks'>): Triple {
   return requestedBy(tasks, world.minGpuMib);
 }
 
@@ -81,7 +81,7 @@ export function gateProblem(attempt: Attempt): string | null {
 }
 
 /** The first queues in which the two paths differ, from the top; the last pair when one path holds the other. */
-export function divergingPair(world: World, a: string, b: string): readonly [QueueFacts, QueueFacts] {
+function divergingPair(world: World, a: string, b: string): readonly [QueueFacts, QueueFacts] {
   const [pathA, pathB] = [pathOf(world.queues, a).reverse(), pathOf(world.queues, b).reverse()];
   const length = Math.min(pathA.length, pathB.length);
   const at = pathA.slice(0, length).findIndex((queue, i) => queue.name !== pathB[i]!.name);
@@ -90,7 +90,7 @@ export function divergingPair(world: World, a: string, b: string): readonly [Que
 }
 
 /** Something may be taken from the queue that has this much left (spec 04 section 6.1.2). */
-export function mayTakeFrom({ world, job, start, ...attempt }: Attempt, victimQueue: string, left: (name: string) => Triple): boolean {
+function mayTakeFrom({ world, job, start, ...attempt }: Attempt, victimQueue: string, left: (name: string) => Triple): boolean {
   const [own, other] = divergingPair(world, job.queue, victimQueue);
   if (!isWithin(left(other.name), allocatable(world, other))) return true;
   const asked = sum([start.get(own.name)!.allocated, needOf({ world, tasks: attempt.tasks })]);
@@ -98,7 +98,7 @@ export function mayTakeFrom({ world, job, start, ...attempt }: Attempt, victimQu
 }
 
 /** How long victims of a queue are protected from the preemptor (spec 02 section 15.2), ms. */
-export function minRuntimeMs(world: World, action: VictimAction, preemptorQueue: string, victimQueue: string): number {
+function minRuntimeMs(world: World, action: VictimAction, preemptorQueue: string, victimQueue: string): number {
   if (action === 'consolidation' || !hasPlugin(world.config, 'minruntime')) return 0;
   const kind = action === 'preempt' ? 'preemptMinRuntime' : 'reclaimMinRuntime';
   const given = world.config.plugins.find((p) => p.name === 'minruntime')!.arguments;
@@ -106,7 +106,7 @@ export function minRuntimeMs(world: World, action: VictimAction, preemptorQueue:
   const own = (queue: QueueFacts): number => parseGoDurationMs(queue.queue?.spec?.[kind] ?? '');
   const firstOf = (queues: readonly QueueFacts[]): number => {
     const found = queues.map(own).find((ms) => !Number.isNaN(ms));
-    return found ?? (fallback >= 0 ? fallback : 0);
+    return found ?? (Number.isNaN(fallback) ? 0 : Math.max(0, fallback));
   };
   const up = pathOf(world.queues, victimQueue);
   if (action === 'preempt' || given.reclaimResolveMethod === 'queue') return firstOf(up);
@@ -124,7 +124,7 @@ function isElastic(job: Job): boolean {
 }
 
 /** What of a job may be taken: nothing, only what leaves its gang whole, or all. */
-export function takingOf(attempt: Attempt, victim: Job, robbedQueue: (queue: string) => boolean): 'nothing' | 'surplus' | 'all' {
+function takingOf(attempt: Attempt, victim: Job, robbedQueue: (queue: string) => boolean): 'nothing' | 'surplus' | 'all' {
   const { world, action, job } = attempt;
   if (victim.key === job.key || victim.isMalformed || !victim.isPreemptible || !isInLeafQueue(world, victim)) return 'nothing';
   if (action === 'preempt' && (victim.queue !== job.queue || victim.priority >= job.priority)) return 'nothing';
@@ -136,7 +136,7 @@ export function takingOf(attempt: Attempt, victim: Job, robbedQueue: (queue: str
 }
 
 /** Queues that something may be taken from as the attempt begins: the exact form of spec 04 section 3.5. */
-export function robbableQueues(attempt: Attempt): (queue: string) => boolean {
+function robbableQueues(attempt: Attempt): (queue: string) => boolean {
   return (queue) => mayTakeFrom(attempt, queue, (name) => attempt.start.get(name)!.allocated);
 }
 
@@ -199,7 +199,7 @@ export function isFair(attempt: Attempt, chunks: readonly { readonly queue: stri
 function multiplierOf(world: World): number {
   const text = world.config.plugins.find((p) => p.name === 'proportion')?.arguments.relcaimerSaturationMultiplier;
   const value = Number(text ?? '1');
-  return value >= 1 ? value : 1;
+  return Number.isNaN(value) ? 1 : Math.max(1, value);
 }
 
 /** GPUs of jobs' pods in any state matter to which nodes are looked at: a job with a pod that needs none looks at all. */

@@ -41,7 +41,7 @@ interface Search {
 }
 
 /** GPUs that are idle or leaving, parts of shared devices by memory. */
-export function freeGpus(facts: NodeFacts, node: NodeLedger): number {
+function freeGpus(facts: NodeFacts, node: NodeLedger): number {
   const migs = Object.keys(facts.allocatable).filter((name) => name.startsWith(MIG_PREFIX));
   const free = Object.fromEntries(migs.map((name) => [name, Math.max(0, amountOf(node.idle, name) + amountOf(node.releasing, name))]));
   const parts = [...node.groups.values()].filter((group) => group.usedMib > 0 && group.allocatedMib > group.releasingMib);

@@ -50,7 +50,7 @@ export interface TwinResult {
   readonly started: ReadonlySet<string>;
 }
 
-export function decisionOf({ kind, task, job, node, groups }: Placement): TwinDecision {
+function decisionOf({ kind, task, job, node, groups }: Placement): TwinDecision {
   const { request, key } = task;
   const isWhole = request.type === 'regular' && amountOf(request.amounts, 'gpu') > 0;
   const portion = isShared(request) ? portionOn(request, node) : isWhole ? 1 : 0;
