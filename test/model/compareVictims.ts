@@ -43,8 +43,14 @@ function inOrder({ objects, config }: TestCluster, order: number): TestCluster {
   return { objects: Object.fromEntries(lists) as unknown as ClusterObjects, config };
 }
 
-/** The decisions by names, with the objects in the order of a seed; 0 = as they are. */
+/**
+ * The decisions by names, with the objects in the order of a seed; 0 = as they are. The pods of stale gangs go in no order that
+ * matters to anybody: they come last, by name.
+ */
 export async function decisionTexts(runner: CycleRunner, cluster: TestCluster, order: number): Promise<string[]> {
   const { decisions } = await runner.run(sealed(inOrder(cluster, order)), cluster.config, CLUSTER_NOW_MS);
-  return decisions.map(({ podRow: _p, podGroupRow: _g, nodeRow: _n, ...named }: Decision) => JSON.stringify(named));
+  const textOf = ({ podRow: _p, podGroupRow: _g, nodeRow: _n, ...named }: Decision): string => JSON.stringify(named);
+  const isOfStaleGang = ({ action }: Decision): boolean => action === 'stalegangeviction';
+  const ordered = decisions.filter((decision) => !isOfStaleGang(decision)).map(textOf);
+  return [...ordered, ...decisions.filter(isOfStaleGang).map(textOf).sort()];
 }

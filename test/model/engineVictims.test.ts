@@ -6,7 +6,7 @@ import { compareVictims, decisionTexts, emptyTotals } from './compareVictims.ts'
 import { victimFindings } from './findings.ts';
 import { randomVictimCluster, victimClusterArbitrary } from './victimClusters.ts';
 
-const CLUSTERS = Number(process.env.KAI_RANDOM_CLUSTERS ?? 200);
+const CLUSTERS = Number(process.env.KAI_RANDOM_CLUSTERS ?? 100);
 const SEED = 20260104;
 const runner = createCycleRunner({ workers: 0 });
 afterAll(() => runner.close());
