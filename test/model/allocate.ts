@@ -1,8 +1,12 @@
-// The allocate action (spec 03 sections 6.1–6.9). Every attempt works on the state itself; one that fails puts back a copy.
+// The allocate action (spec 03 sections 6.1–6.9), and gangs placed in a trial of the victim actions (spec 04 section 5.5). Every
+// attempt works on the state itself; one that fails puts back a copy.
+
+import { amountOf } from './amounts.ts';
 import { capacityProblem } from './capacity.ts';
+import { restore } from './evict.ts';
 import { fitsNow } from './fit.ts';
 import { chooseGpus, NEW_GROUP } from './gpuChoice.ts';
-import { addTask, removeTask } from './ledger.ts';
+import { addTask, nonAllocated, removeTask } from './ledger.ts';
 import { refusal } from './nodeChecks.ts';
 import { preCheckProblem } from './preChecks.ts';
 import { compareJobs, nextJob } from './queueOrder.ts';
@@ -11,7 +15,18 @@ import { isShared } from './request.ts';
 import { nodesByScore } from './scores.ts';
 import { countOf, isReady, orderedMembers, podSetsOf, tasksOf, tasksToAllocate } from './subGroups.ts';
 import { emptyFitError, type FitError, type JobError, podText, taskFailure } from './texts.ts';
-import { ALLOCATED, type Job, type Member, type NodeFacts, type State, type Task, USED, type World } from './types.ts';
+import {
+  ALLOCATED,
+  type Job,
+  type Member,
+  type NodeFacts,
+  type NodeLedger,
+  type State,
+  type Task,
+  type TaskState,
+  USED,
+  type World,
+} from './types.ts';
 
 export interface Placement {
   readonly kind: 'bind' | 'pipeline';
@@ -19,6 +34,16 @@ export interface Placement {
   readonly job: Job;
   readonly node: NodeFacts;
   readonly groups: readonly string[];
+}
+
+/** Pods are evicted in mind: they may be placed again, everything waits, and only some nodes are looked at. */
+export interface Trial {
+  /** null = all. */
+  readonly nodes: ReadonlySet<string> | null;
+  /** What the evicted pods held. */
+  readonly evicted: ReadonlyMap<string, TaskState>;
+  /** GPU groups made before the trial: each one that it makes takes a pod slot for its reservation. */
+  readonly groupsBefore: number;
 }
 
 export interface Session {
@@ -31,6 +56,12 @@ export interface Session {
   /** Jobs that started in this cycle. */
   readonly started: Set<string>;
   newGroups: number;
+  trial: Trial | null;
+}
+
+export function openSession(world: World, state: State): Session {
+  const empty = { placements: [], jobErrors: new Map(), fitErrors: new Map(), started: new Set<string>() };
+  return { world, state, ...empty, newGroups: 0, trial: null };
 }
 
 export function addJobError(session: Session, job: Job, error: JobError): void {
@@ -43,7 +74,21 @@ function fitErrorOf(session: Session, task: Task): FitError {
   return found;
 }
 
-function place({ world, state }: Session, { kind, task, job, node, groups }: Placement): void {
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
+}
+
+/** A pod that was evicted in mind and comes to its own node and devices again stays; elsewhere it holds both places. */
+function place(session: Session, { kind, task, job, node, groups }: Placement): void {
+  const { world, state, trial } = session;
+  const held = trial?.evicted.get(task.key);
+  if (trial !== null && held !== undefined) {
+    session.trial = { ...trial, evicted: new Map([...trial.evicted].filter(([key]) => key !== task.key)) };
+    if (held.node === node.name && isSame(held.groups, groups)) {
+      restore(world, state, task, held);
+      return;
+    }
+  }
   const status = kind === 'bind' ? 'allocated' : 'pipelined';
   state.tasks.set(task.key, { status, node: node.name, groups });
   addTask(state.nodes.get(node.name)!, node, task, status, groups);
@@ -56,16 +101,23 @@ function takeBack({ world, state }: Session, { task, job, node, groups }: Placem
   book(world, state, job, acceptedTriple(task.request, node), -1);
 }
 
+function groupsMade(ledger: NodeLedger, before: number): number {
+  const isNew = (name: string): boolean => name.startsWith(NEW_GROUP) && Number(name.slice(NEW_GROUP.length)) >= before;
+  return [...ledger.groups].filter(([name, group]) => isNew(name) && group.usedMib > 0).length;
+}
+
 /** The placement of a task on a node that does not refuse it; null when its GPUs cannot be chosen there. */
 function placementOn(session: Session, job: Job, task: Task, node: NodeFacts): Placement | null {
   const ledger = session.state.nodes.get(node.name)!;
+  if (session.trial !== null && amountOf(nonAllocated(ledger), 'pods') - groupsMade(ledger, session.trial.groupsBefore) < 1) return null;
   if (!isShared(task.request)) {
-    return { kind: fitsNow(task.request, node, ledger) ? 'bind' : 'pipeline', task, job, node, groups: [] };
+    const mustWait = session.trial !== null || !fitsNow(task.request, node, ledger);
+    return { kind: mustWait ? 'pipeline' : 'bind', task, job, node, groups: [] };
   }
   const choice = chooseGpus(session.world, task.request, node, ledger);
   if (choice === null) return null;
   const groups = choice.entries.map((group) => group ?? `${NEW_GROUP}${session.newGroups++}`);
-  return { kind: choice.mustWait ? 'pipeline' : 'bind', task, job, node, groups };
+  return { kind: choice.mustWait || session.trial !== null ? 'pipeline' : 'bind', task, job, node, groups };
 }
 
 /** Places the task on the first node in score order that takes it, at once or later (spec 03 section 6.6). */
@@ -79,6 +131,7 @@ function allocateTask(session: Session, job: Job, task: Task): Placement | null 
   }
   const refusals: { readonly node: NodeFacts; readonly reasons: readonly string[] }[] = [];
   for (const node of nodesByScore(world, state, task)) {
+    if (session.trial?.nodes?.has(node.name) === false) continue;
     const reasons = refusal(world, state, job, task, node);
     const placement = reasons === null ? placementOn(session, job, task, node) : null;
     if (placement !== null) {
@@ -125,6 +178,17 @@ function mustWait(state: State, job: Job): boolean {
   return podSetsOf(job.root).some(({ need, tasks }) => countOf(state, tasks, ['pipelined']) > 0 && countOf(state, tasks, ALLOCATED) < need);
 }
 
+/** Places the given tasks of a job in a trial, all of them or none. */
+export function placeInTrial(session: Session, job: Job, tasks: readonly Task[]): boolean {
+  const { world, state, trial } = session;
+  if (tasks.length === 0 || capacityProblem(world, state, job, requestedBy(tasks, world.maxGpuMib)) !== null) return false;
+  const before = structuredClone(state);
+  if (allocateMember(session, job, job.root, tasks) !== null) return true;
+  session.state = before;
+  session.trial = trial;
+  return false;
+}
+
 /** One attempt at a job; null when it failed and everything is as before. */
 function attempt(session: Session, job: Job): { readonly placements: readonly Placement[]; readonly isWaiting: boolean } | null {
   const { world, state } = session;
@@ -155,13 +219,19 @@ function hasPending(state: State, job: Job): boolean {
   return countOf(state, tasksOf(job), ['pending']) > 0;
 }
 
-/** Jobs that take part: ready, with a pending pod, in a leaf queue; of each queue the best `depth` ones (spec 03 section 6.1). */
-function candidates({ world, state }: Session): Job[] {
-  const jobs = world.jobs.filter((job) => {
-    const queue = world.queues.get(job.queue);
-    return !job.isMalformed && queue !== undefined && queue.children.length === 0 && isReady(state, job.root) && hasPending(state, job);
-  });
-  const depth = world.config.queueDepthPerAction.allocate ?? -1;
+export function isInLeafQueue(world: World, job: Job): boolean {
+  return world.queues.get(job.queue)?.children.length === 0;
+}
+
+/**
+ * Jobs that take part in an action: ready, with a pending pod, in a leaf queue, and what else the action asks; of each queue the
+ * best `depth` ones (spec 03 section 6.1, 04 section 2.1).
+ */
+export function candidates(world: World, state: State, action: string, isAllowed: (job: Job) => boolean = () => true): Job[] {
+  const jobs = world.jobs.filter(
+    (job) => !job.isMalformed && isInLeafQueue(world, job) && isReady(state, job.root) && hasPending(state, job) && isAllowed(job),
+  );
+  const depth = world.config.queueDepthPerAction[action] ?? -1;
   if (depth < 0) return jobs;
   const byQueue = Map.groupBy(jobs, (job) => job.queue);
   return [...byQueue.values()].flatMap((own) => own.sort((a, b) => compareJobs(world, state, a, b)).slice(0, depth));
@@ -169,7 +239,7 @@ function candidates({ world, state }: Session): Job[] {
 
 export function allocate(session: Session): void {
   const { world } = session;
-  let waiting = candidates(session);
+  let waiting = candidates(world, session.state, 'allocate');
   for (;;) {
     const job = nextJob(world, session.state, waiting);
     if (job === null) return;

@@ -14,10 +14,10 @@ export interface TestCluster {
 
 const PLAIN = loadConfig({ actions: ['allocate'] }).config;
 /** Choices of the configuration, and of each object that is varied; a shorter tape is a plainer cluster. */
-const TAPE_LENGTH = 400;
+export const TAPE_LENGTH = 400;
 
 /** Built-in plugins with other strategies: GPU packing off, spreading on, affinity scored, single ones left out. */
-function drawPlugins(draw: Draw): readonly PluginConfig[] {
+export function drawPlugins(draw: Draw): readonly PluginConfig[] {
   const gpu = draw.pick(['binpack', 'binpack', 'spread']);
   const cpu = draw.pick(['binpack', 'binpack', 'spread']);
   const without = draw.pick(['', '', '', 'gpusharingorder', 'nodeavailability', 'elastic', 'priority', 'subgrouporder', 'nodeplacement']);
@@ -122,7 +122,7 @@ function variedNode(draw: Draw, node: Node): Node {
   return { ...node, metadata: { ...node.metadata, labels } };
 }
 
-function varied(objects: ClusterObjects, config: SchedulerConfig, draw: Draw): ClusterObjects {
+export function varied(objects: ClusterObjects, config: SchedulerConfig, draw: Draw): ClusterObjects {
   const hasDefault = draw.chance(0.1);
   return {
     ...objects,
@@ -146,9 +146,9 @@ function withoutLimits(queue: Queue): Queue {
 }
 
 /** With less in the way of scheduling, so that more is decided: each obstacle is taken away or stays, for the whole cluster. */
-function eased(objects: ClusterObjects, draw: Draw): ClusterObjects {
+export function eased(objects: ClusterObjects, draw: Draw, keepsRunning = false): ClusterObjects {
   const [hasLimits, hasClasses, hasConstraints, hasFaults, hasRunning] = [0.15, 0.3, 0.4, 0.3, 0.5].map((share) => draw.chance(share));
-  const isKept = (pod: Pod): boolean => hasRunning || (pod.status?.phase === 'Pending' && (pod.spec.nodeName ?? '') === '');
+  const isKept = (pod: Pod): boolean => hasRunning || keepsRunning || (pod.status?.phase === 'Pending' && (pod.spec.nodeName ?? '') === '');
   const kept = new Set(objects.pods.filter(isKept).map((pod) => pod.metadata.name));
   return {
     ...objects,

@@ -12,7 +12,7 @@ import { decide, type TwinJobReport, type TwinResult } from './twin.ts';
 
 type ComparedDecision = Pick<Decision, 'kind' | 'pod' | 'node' | 'gpuCount' | 'gpuPortion' | 'gpuGroups'>;
 
-function sealed({ objects, config }: TestCluster): SnapshotView {
+export function sealed({ objects, config }: TestCluster): SnapshotView {
   const writer = createSnapshotWriter(snapshotOptionsFrom(config.params, { isDraServed: true, isNodeTopologyServed: true }));
   for (const list of LIST_NAMES) for (const object of objects[list]) writer.put(list, object);
   return writer.seal();

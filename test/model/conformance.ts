@@ -25,7 +25,7 @@ export function skipReason(conformanceCase: ConformanceCase): string | null {
 /** What the twin's cycle differs in from what the case states. */
 export function differencesOf(conformanceCase: ConformanceCase): Difference[] {
   const { input, nowMs } = conformanceCase;
-  const config = configOf(input);
+  const config = { ...configOf(input), actions: ['allocate'] };
   const result = decide(input.objects, config, nowMs);
   const texts = [...result.jobs].flatMap(([key, { state, message, isConditionWanted }]) =>
     state === 'unschedulable' && isConditionWanted ? [[key, message] as const] : [],

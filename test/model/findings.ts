@@ -33,8 +33,18 @@ function readFinding(file: string): Finding {
   };
 }
 
+/** Of the allocate action. */
 export function findings(): Finding[] {
-  const folder = join(import.meta.dirname, 'findings');
+  return readFindings('findings');
+}
+
+/** Of the victim actions. */
+export function victimFindings(): Finding[] {
+  return readFindings('victimFindings');
+}
+
+function readFindings(name: string): Finding[] {
+  const folder = join(import.meta.dirname, name);
   const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
-  return files.sort().map((name) => readFinding(join(folder, name)));
+  return files.sort().map((file) => readFinding(join(folder, file)));
 }

@@ -68,6 +68,17 @@ function workerProblem(world: World, task: Task, facts: NodeFacts): string | nul
   return null;
 }
 
+/** What speaks against the task on the node besides amounts and queues: kinds of GPU, the node itself, filters. */
+export function standingProblem(world: World, state: State, task: Task, facts: NodeFacts): string | null {
+  const node = state.nodes.get(facts.name)!;
+  return (
+    kindProblem(world, task, facts, node) ??
+    nodeProblems(facts.node)[0] ??
+    filterProblem(world, state, task, facts, node) ??
+    workerProblem(world, task, facts)
+  );
+}
+
 /** Null when the task may go there; else the reasons, which may be none. */
 export function refusal(world: World, state: State, job: Job, task: Task, facts: NodeFacts): readonly string[] | null {
   const node = state.nodes.get(facts.name)!;

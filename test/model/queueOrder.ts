@@ -1,7 +1,7 @@
 // Which queue and which job is next (spec 02 sections 9.1, 11, 12): the exact minimum, found by looking at everything.
 import { requestedBy, sum, triple } from './queues.ts';
 import { elasticState, tasksToAllocate } from './subGroups.ts';
-import { hasPlugin, type Job, type QueueFacts, RESOURCES, type State, type Triple, UNLIMITED, type World } from './types.ts';
+import { hasPlugin, type Job, type QueueFacts, RESOURCES, type State, type Task, type Triple, UNLIMITED, type World } from './types.ts';
 
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
@@ -15,12 +15,12 @@ export function compareJobs(world: World, state: State, a: Job, b: Job): number 
   return byPriority || byElastic || a.createdMs - b.createdMs || compareText(nameA, nameB) || compareText(a.key, b.key);
 }
 
-function atMost(a: number, b: number): boolean {
+export function atMost(a: number, b: number): boolean {
   return b === UNLIMITED || (a !== UNLIMITED && a <= b);
 }
 
 /** Quota or fair share, whichever is more, but not more than the limit (spec 02 section 6.1). */
-function allocatable(world: World, queue: QueueFacts): Triple {
+export function allocatable(world: World, queue: QueueFacts): Triple {
   return triple((r) => {
     const limit = queue.limit[r];
     if (queue.quota[r] === UNLIMITED) return limit;
@@ -29,7 +29,7 @@ function allocatable(world: World, queue: QueueFacts): Triple {
   });
 }
 
-function dominantShare(world: World, allocated: Triple, shares: Triple): number {
+export function dominantShare(world: World, allocated: Triple, shares: Triple): number {
   const ratios = RESOURCES.map((r) => {
     const share = shares[r] === UNLIMITED ? world.total[r] : shares[r];
     if (share !== 0) return allocated[r] / share;
@@ -38,11 +38,14 @@ function dominantShare(world: World, allocated: Triple, shares: Triple): number 
   return Math.max(0, ...ratios);
 }
 
+/** What a job would place next. */
+type NextTasks = (job: Job) => readonly Task[];
+
 /** Negative: `a` goes first with its best job, by the numbered rules of spec 02 section 11. */
-function compareQueues(world: World, state: State, a: QueueFacts, jobA: Job, b: QueueFacts, jobB: Job): number {
+function compareQueues(world: World, state: State, a: QueueFacts, jobA: Job, b: QueueFacts, jobB: Job, tasksOfJob: NextTasks): number {
   const side = (queue: QueueFacts, job: Job) => {
     const { allocated } = state.queues.get(queue.name)!;
-    const need = requestedBy(tasksToAllocate(world, state, job.root), world.minGpuMib);
+    const need = requestedBy(tasksOfJob(job), world.minGpuMib);
     return { queue, allocated, withJob: sum([allocated, need]), shares: allocatable(world, queue) };
   };
   const [l, r] = [side(a, jobA), side(b, jobB)];
@@ -70,7 +73,8 @@ function compareQueues(world: World, state: State, a: QueueFacts, jobA: Job, b: 
 }
 
 /** The next of the waiting jobs: at every level the queue that is first, with the best job of each as it is now. */
-export function nextJob(world: World, state: State, waiting: readonly Job[]): Job | null {
+export function nextJob(world: World, state: State, waiting: readonly Job[], tasksOfJob?: NextTasks): Job | null {
+  const nextTasks = tasksOfJob ?? ((job: Job) => tasksToAllocate(world, state, job.root));
   const bestBelow = (queue: QueueFacts): Job | null => {
     if (queue.children.length > 0) return bestOf(queue.children.map((name) => world.queues.get(name)!));
     const own = waiting.filter((job) => job.queue === queue.name);
@@ -82,7 +86,7 @@ export function nextJob(world: World, state: State, waiting: readonly Job[]): Jo
     for (const queue of inOrder) {
       const job = bestBelow(queue);
       if (job === null) continue;
-      if (best === null || compareQueues(world, state, queue, job, best.queue, best.job) < 0) best = { queue, job };
+      if (best === null || compareQueues(world, state, queue, job, best.queue, best.job, nextTasks) < 0) best = { queue, job };
     }
     return best?.job ?? null;
   };

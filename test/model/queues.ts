@@ -130,7 +130,7 @@ export function requestedBy(tasks: readonly Task[], gpuMib: number | undefined):
   return {
     cpu: total((task) => amountOf(task.request.amounts, 'cpu')),
     memory: total((task) => amountOf(task.request.amounts, 'memory')),
-    gpu: milliGpu(total((task) => waitingGpus(task, gpuMib))),
+    gpu: total((task) => milliGpu(waitingGpus(task, gpuMib))),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type Status,
   type SubGroupSet,
   type Task,
+  type TaskState,
   type World,
 } from './types.ts';
 
@@ -63,9 +64,14 @@ export function countOf(state: State, tasks: readonly Task[], statuses: readonly
   return tasks.filter((task) => statuses.includes(state.tasks.get(task.key)!.status)).length;
 }
 
-export function isReady(state: State, member: Member): boolean {
-  if (member.kind === 'set') return member.members.filter((m) => isReady(state, m)).length >= member.need;
-  return countOf(state, member.tasks, ALIVE) - countOf(state, member.tasks, ['gated']) >= member.need;
+/** Pods that count as there although they are leaving: those evicted in mind. */
+type Held = ReadonlyMap<string, TaskState>;
+const NOBODY: Held = new Map();
+
+export function isReady(state: State, member: Member, evicted: Held = NOBODY): boolean {
+  if (member.kind === 'set') return member.members.filter((m) => isReady(state, m, evicted)).length >= member.need;
+  const held = member.tasks.filter((task) => evicted.has(task.key)).length;
+  return countOf(state, member.tasks, ALIVE) - countOf(state, member.tasks, ['gated']) + held >= member.need;
 }
 
 /** Active pods of a pod set, satisfied members of a set. */
@@ -101,7 +107,7 @@ export function orderedMembers(world: World, state: State, set: SubGroupSet): Me
 }
 
 /** Order of the pods of a pod set (spec 02 section 9.2). */
-function compareTasks(world: World, a: Task, b: Task): number {
+export function compareTasks(world: World, a: Task, b: Task): number {
   const labels = (t: Task): Readonly<Record<string, string>> => t.pod.metadata.labels ?? {};
   const first = (isFirst: (t: Task) => boolean): number => Number(isFirst(b)) - Number(isFirst(a));
   const role = (t: Task): string => labels(t)['training.kubeflow.org/job-role'] ?? '';
@@ -122,19 +128,20 @@ function comparePriority(a: Readonly<Record<string, string>>, b: Readonly<Record
 
 /**
  * The tasks of the next attempt (spec 02 section 10.1, spec 03 section 6.3): below the gang exactly what is missing, of the
- * first `need − count` members that can become satisfied; after that one step of the first member that can grow.
+ * first `need − count` members that can become satisfied; after that one step of the first member that can grow. In a trial of
+ * a victim action pods that are evicted in mind may be placed again, `withPending`: beside those that wait.
  */
-export function tasksToAllocate(world: World, state: State, member: Member): Task[] {
+export function tasksToAllocate(world: World, state: State, member: Member, evicted: Held = NOBODY, withPending = true): Task[] {
   if (member.kind === 'podSet') {
     const active = countOf(state, member.tasks, ACTIVE);
-    const pending = member.tasks.filter((task) => state.tasks.get(task.key)!.status === 'pending');
+    const pending = member.tasks.filter(({ key }) => (withPending && state.tasks.get(key)!.status === 'pending') || evicted.has(key));
     return pending.sort((a, b) => compareTasks(world, a, b)).slice(0, active < member.need ? member.need - active : 1);
   }
-  const members = orderedMembers(world, state, member).filter((m) => isSatisfied(state, m) || isReady(state, m));
+  const members = orderedMembers(world, state, member).filter((m) => isSatisfied(state, m) || isReady(state, m, evicted));
   const missing = member.need - fill(state, member);
   if (missing > 0) {
     const chosen = members.filter((m) => !isSatisfied(state, m)).slice(0, missing);
-    return chosen.flatMap((m) => tasksToAllocate(world, state, m));
+    return chosen.flatMap((m) => tasksToAllocate(world, state, m, evicted, withPending));
   }
-  return members.map((m) => tasksToAllocate(world, state, m)).find((tasks) => tasks.length > 0) ?? [];
+  return members.map((m) => tasksToAllocate(world, state, m, evicted, withPending)).find((tasks) => tasks.length > 0) ?? [];
 }

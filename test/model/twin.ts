@@ -1,19 +1,23 @@
-// The model twin: a cycle of the allocate action by the letter of the specification, on plain objects and with no regard to
-// speed. It shares no code with the engine.
+// The model twin: a cycle by the letter of the specification, on plain objects and with no regard to speed. It shares no code
+// with the engine. Its victims are those of the reference's own search.
 import type { SchedulerConfig } from '../../src/base/config.ts';
 import { formatPortion } from '../../src/base/formatNumber.ts';
 import type { ClusterObjects } from '../../src/base/objects.ts';
-import { addJobError, allocate, type Placement, type Session } from './allocate.ts';
+import { addJobError, allocate, openSession, type Placement, type Session } from './allocate.ts';
 import { amountOf } from './amounts.ts';
+import type { VictimAction } from './eligible.ts';
+import { evict } from './evict.ts';
 import { portionOn } from './ledger.ts';
 import { isShared } from './request.ts';
+import { staleness } from './stale.ts';
 import { countOf, isReady, podSetName, tasksOf } from './subGroups.ts';
 import { notReadyText, podGroupText, podText, prefix } from './texts.ts';
-import { ACTIVE, type Job, type Task, type Triple } from './types.ts';
+import { ACTIVE, ALLOCATED, type Job, type State, type Task, type Triple } from './types.ts';
+import { ownAnswer, serveInOrder } from './victimActions.ts';
 import { openWorld, strayTasks } from './world.ts';
 
 export interface TwinDecision {
-  readonly kind: 'bind' | 'pipeline';
+  readonly kind: 'bind' | 'pipeline' | 'evict';
   /** "namespace/name" */
   readonly pod: string;
   readonly podGroup: string;
@@ -90,10 +94,61 @@ function reportOf(session: Session, job: Job): TwinJobReport | null {
   return { state: 'unschedulable', message, isConditionWanted: countOf(state, tasks, ACTIVE) === 0, pods, open };
 }
 
-/** One cycle with the action allocate. The cluster must be in scope (scope.ts). */
+/** What became of the pods of an answer; binds of this cycle that are taken back are simply not made (spec 09 row 4). */
+function changesOf(session: Session, before: State): TwinDecision[] {
+  const { world, state, placements } = session;
+  const decisions: TwinDecision[] = [];
+  for (const [key, { status, node, groups }] of state.tasks) {
+    const held = before.tasks.get(key)!;
+    if (held.status === status) continue;
+    const task = world.tasks.get(key)!;
+    const job = world.jobOf.get(key)!;
+    const bound = placements.findIndex((placement) => placement.task === task);
+    const isGone = ALLOCATED.includes(held.status);
+    if (isGone && bound >= 0) placements.splice(bound, 1);
+    else if (isGone) {
+      const none = { gpuCount: 0, gpuPortion: '0.00', gpuGroups: [] };
+      decisions.push({ kind: 'evict', pod: key, podGroup: job.key, node: held.node ?? '', ...none });
+    }
+    if (status === 'pipelined') decisions.push(decisionOf({ kind: 'pipeline', task, job, node: world.nodes.get(node!)!, groups }));
+  }
+  return decisions;
+}
+
+/** All configured actions, in their order. */
+function runActions(session: Session): TwinDecision[] {
+  const { world } = session;
+  const robbed = new Set<string>();
+  const taken: TwinDecision[] = [];
+  const note = (before: State): void => {
+    const decisions = changesOf(session, before);
+    for (const { kind, podGroup } of decisions) if (kind === 'evict') robbed.add(podGroup);
+    taken.push(...decisions);
+  };
+  for (const action of world.config.actions) {
+    if (action === 'allocate') allocate(session);
+    else if (action === 'stalegangeviction') {
+      const before = structuredClone(session.state);
+      for (const { tasks } of staleness(world, session.state)) for (const task of tasks) evict(world, session.state, task);
+      note(before);
+    } else {
+      serveInOrder(session, action as VictimAction, robbed, (attempt, gate) => {
+        const before = session.state;
+        const answer = gate === null ? ownAnswer(attempt, session) : null;
+        if (answer === null) return;
+        session.state = answer.state;
+        session.newGroups = answer.newGroups;
+        note(before);
+      });
+    }
+  }
+  return [...session.placements.map(decisionOf), ...taken];
+}
+
+/** One cycle. The cluster must be in scope (scope.ts). */
 export function decide(objects: ClusterObjects, config: SchedulerConfig, nowMs: number): TwinResult {
   const { world, state } = openWorld(objects, config, nowMs);
-  const session: Session = { world, state, placements: [], jobErrors: new Map(), fitErrors: new Map(), started: new Set(), newGroups: 0 };
+  const session = openSession(world, state);
   for (const job of world.jobs) {
     const queue = world.queues.get(job.queue);
     if (queue === undefined) {
@@ -103,13 +158,13 @@ export function decide(objects: ClusterObjects, config: SchedulerConfig, nowMs: 
       addJobError(session, job, { reason: 'QueueHasChildren', message });
     }
   }
-  if (config.actions.includes('allocate')) allocate(session);
+  const decisions = runActions(session);
   const reports = world.jobs.flatMap((job) => {
     const report = reportOf(session, job);
     return report === null ? [] : [[job.key, report] as const];
   });
   return {
-    decisions: session.placements.map(decisionOf),
+    decisions,
     jobs: new Map(reports),
     fairShares: world.fairShare,
     allocated: new Map([...session.state.queues].map(([name, ledger]) => [name, ledger.allocated])),

@@ -29,6 +29,9 @@ interface ClusterTapes {
 }
 /** Most choices that one thing reads. */
 const TAPE_LENGTH = { nodes: 24, queues: 24, jobs: 200, foreign: 8 } as const;
+/** Choices that are read when a node is made crowded. */
+const CROWDING_LENGTH = 4;
+const MOST_CROWDED = { nodes: 6, queues: 6, jobs: 14, foreign: 1 } as const;
 const MOST = { nodes: 8, queues: 8, jobs: 16, foreign: 3 } as const;
 
 export function emptyObjects(): { [K in keyof ClusterObjects]: ClusterObjects[K][number][] } {
@@ -49,10 +52,28 @@ const STATES: readonly (readonly PodState[])[] = [
   ['releasing', 'running'],
 ];
 
+/** The same for clusters in which little is free. */
+const CROWDED_STATES: readonly (readonly PodState[])[] = [
+  ['pending'],
+  ['running'],
+  ['running'],
+  ['running'],
+  ['running'],
+  ['pending'],
+  ['running', 'bound', 'binding'],
+  ['running', 'running', 'pending'],
+  ['running', 'running', 'releasing', 'stuck', 'gated', 'succeeded', 'pending'],
+];
+
 class Builder {
   readonly objects = emptyObjects();
+  readonly #isCrowded: boolean;
   readonly #books: NodeBooks[] = [];
   #groups = 0;
+
+  constructor(isCrowded: boolean) {
+    this.#isCrowded = isCrowded;
+  }
 
   addNode(draw: Draw, index: number): void {
     const node = drawNode(draw, index);
@@ -70,7 +91,7 @@ class Builder {
     const { group, members } = plan;
     const app = draw.pick([group.metadata.name, 'cache']);
     const templates = [drawTemplate(draw, app), ...(draw.chance(0.2) ? [drawTemplate(draw, app)] : [])];
-    const states = draw.pick(STATES);
+    const states = draw.pick(this.#isCrowded ? CROWDED_STATES : STATES);
     let hasStarted = false;
     for (const [index, subGroup] of members.entries()) {
       const pod = newPod(plan, index, subGroup, app, templates[index % templates.length] as PodTemplate, draw);
@@ -78,6 +99,20 @@ class Builder {
     }
     const annotations: Record<string, string> = hasStarted ? { 'kai.scheduler/last-start-timestamp': '2026-01-01T04:00:00Z' } : {};
     this.objects.podGroups.push({ ...group, metadata: { ...group.metadata, annotations } });
+  }
+
+  /** Leaves the nodes hardly more than what is used: of GPUs always, of CPU sometimes. */
+  crowd(draws: readonly Draw[]): void {
+    for (const [i, books] of this.#books.entries()) {
+      const draw = draws[i] as Draw;
+      const { status } = books.node;
+      const allocatable = { ...status?.allocatable };
+      const gpu = 'amd.com/gpu' in allocatable ? 'amd.com/gpu' : 'nvidia.com/gpu';
+      const spare = draw.pick([0, 0, 0, 0, 1, 1, 2]);
+      if (gpu in allocatable) allocatable[gpu] = String(Math.min(Number(allocatable[gpu]), Math.max(1, books.usedGpus() + spare)));
+      if (draw.chance(0.25)) allocatable.cpu = `${Math.ceil(books.used.cpu ?? 0) + draw.pick([250, 0, 1000])}m`;
+      this.objects.nodes[i] = { ...books.node, status: { ...status, allocatable, capacity: allocatable } };
+    }
   }
 
   /** Adds the pod in the wanted state, or as pending when no node has room for it. Says whether it holds a node. */
@@ -221,8 +256,8 @@ const PRIORITY_CLASSES: readonly PriorityClass[] = [
 ];
 const NAMESPACES: readonly OtherObject[] = ['team-a', 'team-b'].map((name) => ({ metadata: { name, uid: name, labels: { team: name } } }));
 
-function buildCluster(tapes: ClusterTapes): ClusterObjects {
-  const builder = new Builder();
+function buildCluster(tapes: ClusterTapes, isCrowded = false): ClusterObjects {
+  const builder = new Builder(isCrowded);
   for (const [index, tape] of tapes.nodes.entries()) builder.addNode(new Draw(tape), index);
   const tree = drawQueues(tapes.queues.map((tape) => new Draw(tape)));
   for (const [index, tape] of tapes.foreign.entries()) builder.addForeign(new Draw(tape), index);
@@ -230,6 +265,7 @@ function buildCluster(tapes: ClusterTapes): ClusterObjects {
     const draw = new Draw(tape);
     builder.addJob(draw, drawJob(draw, index, tree));
   }
+  if (isCrowded) builder.crowd(tapes.nodes.map((tape) => new Draw(tape.slice(TAPE_LENGTH.nodes))));
   const { objects } = builder;
   objects.queues.push(...tree.queues);
   objects.priorityClasses.push(...PRIORITY_CLASSES);
@@ -243,21 +279,44 @@ function buildCluster(tapes: ClusterTapes): ClusterObjects {
  * `seededRandom(seed)`, in the order sizes, nodes, queues, jobs, foreign pods.
  */
 export function randomCluster(seed: number): ClusterObjects {
+  return clusterOf(seed, MOST, false);
+}
+
+/** As `randomCluster`, of at most 6 nodes and 6 queues with 2 to 14 jobs: most of them run, and little is free. */
+export function crowdedCluster(seed: number): ClusterObjects {
+  return clusterOf(seed, MOST_CROWDED, true);
+}
+
+function clusterOf(seed: number, most: Record<keyof ClusterTapes, number>, isCrowded: boolean): ClusterObjects {
   const random = seededRandom(seed);
   const count = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));
-  const sizes = { nodes: count(1, MOST.nodes), queues: count(1, MOST.queues), jobs: count(0, MOST.jobs), foreign: count(0, MOST.foreign) };
+  const sizes = {
+    nodes: count(1, most.nodes),
+    queues: count(1, most.queues),
+    jobs: count(isCrowded ? 2 : 0, most.jobs),
+    foreign: count(0, most.foreign),
+  };
   const tapes = (name: keyof ClusterTapes): Tape[] =>
-    Array.from({ length: sizes[name] }, () => Array.from({ length: TAPE_LENGTH[name] }, random));
-  return buildCluster({ nodes: tapes('nodes'), queues: tapes('queues'), jobs: tapes('jobs'), foreign: tapes('foreign') });
+    Array.from({ length: sizes[name] }, () => Array.from({ length: lengthOf(name, isCrowded) }, random));
+  return buildCluster({ nodes: tapes('nodes'), queues: tapes('queues'), jobs: tapes('jobs'), foreign: tapes('foreign') }, isCrowded);
+}
+
+function lengthOf(name: keyof ClusterTapes, isCrowded: boolean): number {
+  return TAPE_LENGTH[name] + (isCrowded && name === 'nodes' ? CROWDING_LENGTH : 0);
 }
 
 /** The same clusters for fast-check: shrinks to fewer nodes, queues and jobs, and to plainer ones. */
-export function clusterArbitrary(): fc.Arbitrary<ClusterObjects> {
+export function clusterArbitrary(isCrowded = false): fc.Arbitrary<ClusterObjects> {
+  const most = isCrowded ? MOST_CROWDED : MOST;
   const steps = 2 ** 16;
   const choice = fc.nat({ max: steps - 1 }).map((n) => n / steps);
   const tapes = (name: keyof ClusterTapes, least: number): fc.Arbitrary<Tape[]> =>
-    fc.array(fc.array(choice, { maxLength: TAPE_LENGTH[name], size: 'max' }), { minLength: least, maxLength: MOST[name], size: 'max' });
+    fc.array(fc.array(choice, { maxLength: lengthOf(name, isCrowded), size: 'max' }), {
+      minLength: least,
+      maxLength: most[name],
+      size: 'max',
+    });
   return fc
     .record({ nodes: tapes('nodes', 1), queues: tapes('queues', 1), jobs: tapes('jobs', 0), foreign: tapes('foreign', 0) })
-    .map(buildCluster);
+    .map((drawn) => buildCluster(drawn, isCrowded));
 }
