@@ -3,7 +3,8 @@ import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent, request as sendRe
 import { KaiError } from '../base/errors.ts';
 import { type ApiHeaders, NoAnswerError, parseApiStatus, UnauthorizedError } from './apiError.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
-import { type Access, type CredentialSource, Credentials, messageOf, type TransportOptions } from './credentials.ts';
+import { type Access, type CredentialSource, Credentials, type TransportOptions } from './credentials.ts';
+import { exchange, type GivenUp, noAnswer, type WholeAnswer } from './exchange.ts';
 
 /** Each lane has connections of its own, so that a slow reader or a burst of writes never holds up the others, above all the lease. */
 export type Lane = 'watch' | 'read' | 'write' | 'lease';
@@ -28,11 +29,7 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
 }
 
-export interface ApiResponse {
-  readonly status: number;
-  readonly headers: ApiHeaders;
-  readonly body: Buffer;
-}
+export type ApiResponse = WholeAnswer;
 
 export interface ApiStream {
   readonly status: number;
@@ -97,6 +94,12 @@ export function jsonOf(response: ApiResponse): unknown {
   }
 }
 
+interface Place {
+  readonly server: string;
+  readonly origin: string;
+  readonly prefix: string;
+}
+
 class Connection implements KubeConnection {
   readonly #credentials: Credentials;
   readonly #userAgent: string;
@@ -105,6 +108,7 @@ class Connection implements KubeConnection {
   /** When the server answered again after it had not; Infinity while it does not. */
   #answersSinceMs = Number.NEGATIVE_INFINITY;
   readonly #dispatchers = new Map<Lane, { readonly key: string; readonly dispatcher: Dispatcher }>();
+  #place: Place | null = null;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -114,14 +118,24 @@ class Connection implements KubeConnection {
     this.#createDispatcher = options.createDispatcher ?? createDispatcher;
   }
 
+  // A refused credential is read anew once; the server had the request then, but did nothing with it.
   async request(request: ApiRequest): Promise<ApiResponse> {
-    const stream = await this.#authorized(request, request.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const { status, headers } = stream;
-    return { status, headers, body: await collect(stream.body) };
+    const access = await this.#credentials.access();
+    const first = await this.#exchange(request, access);
+    if (first.status !== 401) return first;
+    const second = await this.#exchange(request, await this.#credentials.renew(access));
+    if (second.status !== 401) return second;
+    throw unauthorized(access, second);
   }
 
   async stream(request: ApiRequest): Promise<ApiStream> {
-    return this.#authorized(request, request.timeoutMs ?? 0);
+    const access = await this.#credentials.access();
+    const first = await this.#open(request, access);
+    if (first.status !== 401) return first;
+    first.cancel();
+    const second = await this.#open(request, await this.#credentials.renew(access));
+    if (second.status !== 401) return second;
+    throw unauthorized(access, { ...second, body: await collect(second.body) });
   }
 
   async describe(): Promise<{ readonly server: string; readonly namespace: string }> {
@@ -140,42 +154,33 @@ class Connection implements KubeConnection {
     await Promise.all(open.map(({ dispatcher }) => dispatcher.destroy()));
   }
 
-  /** A refused credential is read anew once; the server had the request then, but did nothing with it. */
-  async #authorized(request: ApiRequest, timeoutMs: number): Promise<ApiStream> {
-    const access = await this.#credentials.access();
-    const first = await this.#send(request, access, timeoutMs);
-    if (first.status !== 401) return first;
-    first.cancel();
-    const second = await this.#send(request, await this.#credentials.renew(access), timeoutMs);
-    if (second.status !== 401) return second;
-    const { message } = parseApiStatus(401, second.headers, await collect(second.body));
-    throw new UnauthorizedError(access.server, message);
+  async #exchange(request: ApiRequest, access: Access): Promise<ApiResponse> {
+    const { origin, prefix } = this.#placeOf(access);
+    const options = { origin, path: prefix + pathOf(request), ...this.#optionsOf(request, access) };
+    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = request;
+    const what = whatOf(request, access);
+    const answer = await exchange(this.#dispatcher(request, access), options, { what, signal, timeoutMs, onLost: this.#onLost });
+    this.#noteAnswer(answer.status);
+    return answer;
   }
 
-  async #send(request: ApiRequest, access: Access, timeoutMs: number): Promise<ApiStream> {
-    const what = `${request.method} ${access.server}${request.path}`;
-    const lost = (): void => {
-      this.#answersSinceMs = Number.POSITIVE_INFINITY;
-    };
-    const cancel = new Cancellation(what, request.signal, timeoutMs, lost);
-    const { body, contentType } = encodeBody(request);
-    const headers: Record<string, string> = {
-      ...access.headers,
-      accept: request.accept ?? 'application/json',
-      'user-agent': this.#userAgent,
-    };
-    if (body !== undefined) headers['content-type'] = contentType;
+  readonly #onLost = (): void => {
+    this.#answersSinceMs = Number.POSITIVE_INFINITY;
+  };
+
+  #noteAnswer(status: number): void {
+    if (this.#answersSinceMs === Number.POSITIVE_INFINITY && status < 500) this.#answersSinceMs = this.#clock.monotonicMs();
+  }
+
+  async #open(request: ApiRequest, access: Access): Promise<ApiStream> {
+    const cancel = new Cancellation(whatOf(request, access), request.signal, request.timeoutMs ?? 0, this.#onLost);
     try {
-      const response = await sendRequest(access.server + request.path + queryText(request.query), {
-        method: request.method,
-        headers,
-        body,
-        dispatcher: this.#dispatcher(request.lane ?? (request.method === 'GET' ? 'read' : 'write'), access),
+      const response = await sendRequest(access.server + pathOf(request), {
+        ...this.#optionsOf(request, access),
+        dispatcher: this.#dispatcher(request, access),
         signal: cancel.signal,
-        headersTimeout: 0,
-        bodyTimeout: 0,
       });
-      if (this.#answersSinceMs === Number.POSITIVE_INFINITY && response.statusCode < 500) this.#answersSinceMs = this.#clock.monotonicMs();
+      this.#noteAnswer(response.statusCode);
       return {
         status: response.statusCode,
         headers: response.headers,
@@ -191,7 +196,23 @@ class Connection implements KubeConnection {
     }
   }
 
-  #dispatcher(lane: Lane, access: Access): Dispatcher {
+  #optionsOf(request: ApiRequest, access: Access) {
+    const { method, accept = 'application/json', contentType = 'application/json' } = request;
+    const headers: Record<string, string> = { ...access.headers, accept, 'user-agent': this.#userAgent };
+    const body = encodeBody(request.body);
+    if (body !== undefined) headers['content-type'] = contentType;
+    return { method, headers, body, headersTimeout: 0, bodyTimeout: 0 };
+  }
+
+  /** Origin of the server's address and what stands before each path. */
+  #placeOf({ server }: Access): Place {
+    if (this.#place?.server === server) return this.#place;
+    const { origin, pathname } = new URL(server);
+    this.#place = { server, origin, prefix: pathname.replace(/\/+$/, '') };
+    return this.#place;
+  }
+
+  #dispatcher({ method, lane = method === 'GET' ? 'read' : 'write' }: ApiRequest, access: Access): Dispatcher {
     if (this.#isClosed) throw new NoAnswerError('API_ABORTED', 'the connection is closed', false);
     const known = this.#dispatchers.get(lane);
     if (known?.key === access.transportKey) return known.dispatcher;
@@ -229,7 +250,7 @@ class Cancellation {
   readonly #outer: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #onLost: () => void;
-  #reason: 'none' | 'timeout' | 'cancelled' = 'none';
+  #reason: GivenUp = 'none';
 
   constructor(what: string, outer: AbortSignal | undefined, timeoutMs: number, onLost: () => void) {
     this.#what = what;
@@ -255,12 +276,9 @@ class Cancellation {
   /** The error a caller sees; releases as well. */
   explain(error: unknown): NoAnswerError {
     this.release();
-    if (error instanceof NoAnswerError) return error;
     // A server that is merely slow is the same as before.
-    if (this.#reason === 'none') this.#onLost();
-    if (this.#reason === 'timeout') return new NoAnswerError('API_TIMEOUT', `${this.#what}: no answer within ${this.#timeoutMs} ms`, true);
-    if (this.#reason === 'cancelled') return new NoAnswerError('API_ABORTED', `${this.#what}: given up`, true);
-    return new NoAnswerError('API_UNREACHABLE', `${this.#what}: ${causeText(error)}`, !isBeforeSending(error), { cause: error });
+    if (!(error instanceof NoAnswerError) && this.#reason === 'none') this.#onLost();
+    return noAnswer(this.#what, this.#reason, this.#timeoutMs, error);
   }
 
   #abort(reason: 'timeout' | 'cancelled'): void {
@@ -285,9 +303,21 @@ async function collect(body: AsyncIterable<Buffer>): Promise<Buffer> {
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
-function encodeBody({ body, contentType }: ApiRequest): { readonly body: string | Uint8Array | undefined; readonly contentType: string } {
-  const isRaw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
-  return { body: isRaw ? body : JSON.stringify(body), contentType: contentType ?? 'application/json' };
+function encodeBody(body: unknown): string | Uint8Array | undefined {
+  return body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body);
+}
+
+function whatOf({ method, path }: ApiRequest, { server }: Access): string {
+  return `${method} ${server}${path}`;
+}
+
+function pathOf({ path, query }: ApiRequest): string {
+  return path + queryText(query);
+}
+
+/** The server refused the same request again, with credentials that were read anew. */
+function unauthorized({ server }: Access, { headers, body }: Pick<ApiResponse, 'headers' | 'body'>): UnauthorizedError {
+  return new UnauthorizedError(server, parseApiStatus(401, headers, body).message);
 }
 
 function queryText(query: Query | undefined): string {
@@ -297,17 +327,4 @@ function queryText(query: Query | undefined): string {
     if (value !== undefined) text += `${text === '' ? '?' : '&'}${name}=${encodeURIComponent(value)}`;
   }
   return text;
-}
-
-const BEFORE_SENDING = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
-
-function isBeforeSending(error: unknown): boolean {
-  const code = (error as { readonly code?: unknown } | null)?.code;
-  return typeof code === 'string' && (BEFORE_SENDING.has(code) || code.startsWith('ERR_TLS_') || code.includes('CERT'));
-}
-
-/** Errors of several addresses ("localhost") have an empty message of their own. */
-function causeText(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
-  return messageOf(error);
 }
