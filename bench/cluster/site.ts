@@ -202,6 +202,11 @@ export class ClusterSite {
     this.witness.forget();
   }
 
+  /** CPU time so far of the servers and of the scheduler that runs, 0 = none. */
+  cpuMs(): { readonly servers: number; readonly scheduler: number } {
+    return { servers: serverCpuMs(this.plane), scheduler: this.#scheduler?.process.program.usage().cpuMs ?? 0 };
+  }
+
   /** Opens a window; the function closes it once kubelet and scheduler have nothing left to write. */
   async measure(): Promise<() => Promise<Spent>> {
     const [kubelet, scheduler] = [this.#kubelet, this.#scheduler];
