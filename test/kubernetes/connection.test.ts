@@ -122,6 +122,22 @@ test('a server that was away is settling while it does not answer well, and for 
   expect(isSettling).toEqual([false, true, true, true, true, false]);
 });
 
+test('a request that is given up while its connection is being made is never sent', async () => {
+  const kube = open();
+  // Credentials are read by now, and the lane for writes has no connection yet.
+  await kube.request({ method: 'GET', path: '/x' });
+  const given = new AbortController();
+  const request = kube.request({ method: 'POST', path: '/never', body: {}, signal: given.signal });
+  // Microtasks only: it is dispatched, but nothing can have come from the network.
+  for (let i = 0; i < 50; i++) await null;
+  given.abort();
+  await expect(request).rejects.toMatchObject({ code: 'API_ABORTED' });
+  await kube.request({ method: 'POST', path: '/after', body: {} });
+  const paths = server.requests.map(({ url }) => url.pathname);
+  expect(paths).toContain('/after');
+  expect(paths).not.toContain('/never');
+});
+
 test('unusable credentials are refused with the reason', async () => {
   const path = join(folder, 'config');
   const fail = (source: Parameters<typeof connect>[0]['source']) => connect({ source }).request({ method: 'GET', path: '/x' });
@@ -150,6 +166,7 @@ test('over HTTP/2 many requests share one connection, and a request that the ser
   const cleartext = { allowH2: true, useH2c: true, h2Options: { useH2c: true, maxConcurrentStreams: 100 } };
   connection = connect({ source: { kind: 'text', text }, createDispatcher: () => new Agent(cleartext) });
   const kube = connection;
+  // Expected at once: on a busy machine it fails before the others have been answered.
   const hanging = expect(kube.request({ method: 'POST', path: '/hang', timeoutMs: 200 })).rejects.toMatchObject({ code: 'API_TIMEOUT' });
   const answers = await Promise.all(Array.from({ length: 200 }, () => kube.request({ method: 'POST', path: '/ok' })));
   expect(answers.every(({ status }) => status === 200)).toBe(true);
