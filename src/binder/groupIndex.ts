@@ -34,7 +34,11 @@ export class GroupIndex {
   constructor(observed: ObservedCluster, reservationNamespace: string, onLeft: (place: GroupPlace) => void) {
     this.#reservationNamespace = reservationNamespace;
     this.#onLeft = onLeft;
-    for (const key of observed.keys('pods')) this.#put(key, observed.get('pods', key));
+    // Hardly any pod shares a GPU: one look-up for each of the others.
+    for (const key of observed.keys('pods')) {
+      const pod = observed.get('pods', key) as Pod;
+      if (this.#memberOf(pod) !== undefined) this.#put(key, pod);
+    }
     this.#stop = observed.onChange((list, key, object) => {
       if (list === 'pods') this.#put(key, object);
     });

@@ -21,9 +21,14 @@ export function podKey({ metadata }: Pod): string {
 
 /** All GPU groups in the labels of a pod, of one device or several; without repetitions. */
 export function groupsOfLabels(labels: Readonly<Record<string, string>> | null | undefined): string[] {
-  const groups = new Set<string>();
-  for (const key in labels) if (key === GROUP_LABEL || key.startsWith(MULTI_GROUP_PREFIX)) groups.add(labels[key]!);
-  return [...groups];
+  // Asked of every pod at every change, and nearly none has any.
+  let groups: Set<string> | undefined;
+  for (const key in labels) {
+    if (key !== GROUP_LABEL && !key.startsWith(MULTI_GROUP_PREFIX)) continue;
+    groups ??= new Set();
+    groups.add(labels[key]!);
+  }
+  return groups === undefined ? [] : [...groups];
 }
 
 /**

@@ -105,6 +105,7 @@ export class SchedulingLoop {
 
   /** Runs cycles until `signal` is aborted; a cycle under way is finished, but its further decisions are for `take` to drop. */
   async run(signal: AbortSignal): Promise<void> {
+    await nextTurn();
     while (!signal.aborted) {
       await this.#untilDue(signal);
       if (signal.aborted) return;
@@ -170,6 +171,8 @@ export class SchedulingLoop {
     const settled = this.#settled.recall(state.isChanged(), config, nowMs);
     const view = settled?.view ?? this.#seal();
     const sealMs = clock.monotonicMs() - this.#runningSinceMs;
+    // The copy of a large cluster takes its time, starting threads too. What comes in between is seen by the late checks.
+    if (settled === null) await nextTurn();
     const result = settled?.result ?? (await this.#options.runner().run(view, config, nowMs, take));
     if (settled === null) this.#settled.keep(view, config, result);
     this.#isWorkWaiting = result.report.jobs.some(isWaiting) || result.decisions.length > 0;

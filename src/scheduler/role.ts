@@ -1,6 +1,7 @@
 // The process `kai scheduler`: from the first request to the API server to the release of the lease.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SchedulerParams } from '../base/config.ts';
 import { formatProblem, KaiError } from '../base/errors.ts';
 import { type ClusterObjects, LIST_NAMES, type Queue } from '../base/objects.ts';
@@ -156,6 +157,8 @@ class SchedulerRole {
     log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
     await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
+    // What begins now looks at every object: not in the turn that read the last of them.
+    await nextTurn();
     this.#startDeciding(discovery);
     await this.#orFatal(this.#orAborted(new Promise(() => undefined)));
   }
