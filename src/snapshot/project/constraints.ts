@@ -30,6 +30,9 @@ export function projectSignature(pod: Pod, namespace: string, annotations: Reado
     out.nodeSelector = spec.nodeSelector ?? undefined;
     flags |= SignatureFlag.nodeAffinity;
   }
+  // Before the tolerations: nearly every pod has these two and nothing else, and sorted keys make the fastest text.
+  const priorityClassName = textOrNull(spec.priorityClassName);
+  if (priorityClassName !== null) out.priorityClassName = priorityClassName;
   if (spec.tolerations?.length) {
     out.tolerations = spec.tolerations.map(pickToleration);
     flags |= SignatureFlag.tolerations;
@@ -50,8 +53,6 @@ export function projectSignature(pod: Pod, namespace: string, annotations: Reado
     out.configMaps = configMaps;
     flags |= SignatureFlag.configMaps;
   }
-  const priorityClassName = textOrNull(spec.priorityClassName);
-  if (priorityClassName !== null) out.priorityClassName = priorityClassName;
   if (spec.topologySpreadConstraints?.length) out.topologySpread = spec.topologySpreadConstraints;
   if ((flags & NEEDS_NAMESPACE) !== 0) out.namespace = namespace;
   for (const _ in out) return { specJson: canonicalJson(out), flags };
@@ -115,7 +116,7 @@ function readVolumeClaims(pod: Pod): VolumeClaimRef[] {
 // The functions below take over the known fields only, so that what no check reads does not split signatures.
 
 function pickToleration(t: Toleration): Toleration {
-  return { key: t.key || undefined, operator: t.operator || undefined, value: t.value || undefined, effect: t.effect || undefined };
+  return { effect: t.effect || undefined, key: t.key || undefined, operator: t.operator || undefined, value: t.value || undefined };
 }
 
 function pickRequirement(r: LabelRequirement): LabelRequirement {
