@@ -113,8 +113,9 @@ async function live(site: ClusterSite, name: string, waits: number[]): Promise<v
   await site.create([podGroupObject(NAMESPACE, name, 'team', { minMember: 1 })]);
   await site.create([podObject(NAMESPACE, name, { group: name, gpus: 1, cpu: '1m', memory: '1Mi', gracePeriodSeconds: 1 })]);
   await sleep(DELETE_AFTER_MS);
+  // On a starved machine it takes longer: the figures tell, and a long run is not lost.
+  await site.until(`${name} to be bound`, () => !Number.isNaN(site.witness.times(name).boundMs));
   const { seenMs, boundMs } = site.witness.times(name);
-  if (Number.isNaN(boundMs)) throw new Error(`${name} was not bound within ${DELETE_AFTER_MS} ms`);
   waits.push(boundMs - seenMs);
   await site.deletePod(name);
   await site.deleteGroup(name);
