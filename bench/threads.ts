@@ -11,6 +11,7 @@ const SEARCH_BOUND: readonly (readonly [name: string, nodes: number])[] = [
   ['reclaim-singles', 200],
 ];
 const WORKERS = [0, 2, 3] as const;
+const WARM_UPS = 5;
 
 export interface ThreadRow {
   readonly shape: string;
@@ -32,7 +33,8 @@ export async function compareThreads(rounds: number, part = '', size?: number): 
     const nodes = size ?? usual;
     const cases = WORKERS.map((workers) => new CycleCase({ shape, nodes, jobs: shape.jobsFor(nodes), workers }));
     try {
-      for (const one of cases) await one.warmUp();
+      // Every thread compiles the engine for itself, and followers begin only after a cycle that was worth it.
+      for (const one of cases) for (let i = 0; i < WARM_UPS; i++) await one.warmUp();
       for (let round = 0; round < rounds; round++) for (const one of cases) await one.run();
       for (const one of cases) {
         const { medianMs, counts } = one.figures();

@@ -170,11 +170,6 @@ export function emptySearchCounts(): SearchCounts {
   };
 }
 
-/** Adds counts to a sum. */
-export function addSearchCounts(sum: SearchCounts, more: SearchCounts): void {
-  for (const name of Object.keys(sum) as (keyof SearchCounts)[]) sum[name] += more[name];
-}
-
 /** What was counted between two moments. */
 export function searchCountsSince(before: SearchCounts, now: SearchCounts): SearchCounts {
   const since = emptySearchCounts();

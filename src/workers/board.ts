@@ -1,4 +1,3 @@
-import { emptySearchCounts, type SearchCounts } from '../base/decisions.ts';
 import { BOARD, CONTROL } from './protocol.ts';
 
 /** Index of the first trial that ended the search: none so far. */
@@ -6,8 +5,6 @@ export const NO_TRIAL = 0x3fff_ffff;
 export const FAILED = -1;
 /** Failed because nothing was left to search with. */
 export const EXHAUSTED = -2;
-
-const COUNT_NAMES = Object.keys(emptySearchCounts()) as (keyof SearchCounts)[];
 
 /** How a shared search ended: at which trial, and whether that one found an answer. */
 export interface Stop {
@@ -75,6 +72,8 @@ export class Board {
   open(attempt: number, fingerprint: number, trial: number): void {
     Atomics.store(this.#control, CONTROL.fingerprint, fingerprint);
     Atomics.store(this.#heads, 8, pack(attempt + 1, 2 * NO_TRIAL));
+    Atomics.store(this.#control, CONTROL.takenHint, hintOf(attempt, trial));
+    Atomics.add(this.#control, CONTROL.ends, 1);
     Atomics.store(this.#heads, 0, pack(attempt + 1, trial));
   }
 
@@ -94,8 +93,17 @@ export class Board {
 
   /** Takes a trial if nobody has it. */
   take(attempt: number, trial: number): boolean {
+    const hint = Atomics.load(this.#control, CONTROL.takenHint);
+    if (hint > hintOf(attempt, trial) && hint <= hintOf(attempt, BOARD.trials)) return false;
     const from = pack(attempt + 1, trial);
-    return Atomics.compareExchange(this.#heads, 0, from, from + 1n) === from;
+    if (Atomics.compareExchange(this.#heads, 0, from, from + 1n) !== from) return false;
+    Atomics.store(this.#control, CONTROL.takenHint, hintOf(attempt, trial + 1));
+    return true;
+  }
+
+  /** Differs from what it was if the end of the search may have changed since. */
+  ends(): number {
+    return Atomics.load(this.#control, CONTROL.ends);
   }
 
   /** The first trial known to have ended the search; trial −1 when it is another search's turn. */
@@ -110,15 +118,15 @@ export class Board {
     const word = pack(attempt + 1, 2 * trial + (isFound ? 1 : 0));
     for (let head = Atomics.load(this.#heads, 8); upper(head) === attempt + 1 && word < head; ) {
       const seen = Atomics.compareExchange(this.#heads, 8, head, word);
-      if (seen === head) return;
+      if (seen === head) break;
       head = seen;
     }
+    Atomics.add(this.#control, CONTROL.ends, 1);
   }
 
   /** Says that this thread has made a trial. Whoever makes one again finds the same. */
-  finish(attempt: number, trial: number, cost: SearchCounts): void {
-    const at = this.#costAt(this.#writer, trial);
-    for (let i = 0; i < COUNT_NAMES.length; i++) this.#costs[at + i] = cost[COUNT_NAMES[i]!];
+  finish(attempt: number, trial: number, cost: Int32Array): void {
+    this.#costs.set(cost, this.#costAt(this.#writer, trial));
     const word = pack(attempt + 1, this.#writer);
     for (let old = Atomics.load(this.#trials, trial); upper(old) < attempt + 1; ) {
       const seen = Atomics.compareExchange(this.#trials, trial, old, word);
@@ -131,12 +139,10 @@ export class Board {
     return upper(Atomics.load(this.#trials, trial)) === attempt + 1;
   }
 
-  /** What a trial that is made cost. */
-  cost(trial: number): SearchCounts {
+  /** Adds what a trial that is made cost. */
+  addCost(trial: number, sum: Int32Array): void {
     const at = this.#costAt(lower(Atomics.load(this.#trials, trial)), trial);
-    const cost = emptySearchCounts();
-    for (let i = 0; i < COUNT_NAMES.length; i++) cost[COUNT_NAMES[i]!] = this.#costs[at + i]!;
-    return cost;
+    for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + this.#costs[at + i]!;
   }
 
   isShared(trial: number): boolean {
@@ -146,6 +152,11 @@ export class Board {
   #costAt(writer: number, trial: number): number {
     return (writer * BOARD.trials + trial) * BOARD.costWords;
   }
+}
+
+/** Within one search it grows with the trial. Numbers come again after many searches: it is a hint. */
+function hintOf(attempt: number, trial: number): number {
+  return (((attempt + 1) & 0xffff) << 14) | trial;
 }
 
 function pack(attempt: number, value: number): bigint {

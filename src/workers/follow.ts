@@ -2,7 +2,7 @@ import type { SearchPort, SearchRequest, SharedSearch } from '../engine/parallel
 import { WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, EXHAUSTED, FAILED } from './board.ts';
 import { CONTROL, SEARCHER_HEARTBEAT_MS } from './protocol.ts';
-import { HelperCourse, KnownCourse, sleepUntilRung } from './teamwork.ts';
+import { HelperCourse, KnownCourse, KnownEnd, sleepUntilRung } from './teamwork.ts';
 
 /** Thrown by the port when the planner needs no more help; ends the follower's cycle. */
 export class CycleOver extends Error {}
@@ -60,10 +60,11 @@ export class FollowerPort implements SearchPort {
     // Only as long as the outcome is unknown is it this search's.
     if (board.known() > attempt) return;
     if (fingerprint !== search.fingerprint) throw diverged();
+    const end = new KnownEnd(board, attempt);
     const course = new HelperCourse(board, this.#control, attempt, search.counts, {
       // The next trial that nobody has taken is never behind one who goes on.
       isMine: (trial) => board.isShared(trial) && board.take(attempt, trial),
-      isOver: (trial) => !board.isShared(trial) || board.known() > attempt || trial > board.stop(attempt).trial,
+      isOver: (trial) => !board.isShared(trial) || board.known() > attempt || trial > end.trial(),
     });
     const found = search.run(course);
     if (found !== null) search.undo(found);

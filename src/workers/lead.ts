@@ -1,7 +1,7 @@
-import { addSearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, EXHAUSTED, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
+import { addRow, countsSince, createRow, readCounts, writeCounts } from './counts.ts';
 import { LeadCourse, type Offering } from './leadCourse.ts';
 import { CONTROL, PLANNER_HEARTBEAT_MS } from './protocol.ts';
 import { HelperCourse, KnownCourse, ring, sleepUntilRung } from './teamwork.ts';
@@ -100,7 +100,8 @@ export class Lead {
 
   #findTogether<T>(board: Board, search: SharedSearch<T>, startMs: number): T | null {
     const { counts } = search;
-    const before = { ...counts };
+    const before = createRow();
+    readCounts(counts, before);
     const attempt = board.known();
     const course = new LeadCourse(board, attempt, counts, this.#offering(board, attempt, search.fingerprint, startMs));
     let found = search.run(course);
@@ -118,7 +119,7 @@ export class Lead {
     let { inTrials } = course;
     if (stop.trial < NO_TRIAL && (found === null || course.foundAt !== stop.trial)) {
       if (found !== null) search.undo(found);
-      Object.assign(counts, before);
+      writeCounts(counts, before);
       const known = new KnownCourse(stop.trial, counts);
       found = search.run(known);
       inTrials = known.inTrials;
@@ -126,10 +127,11 @@ export class Lead {
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
       throw new Error('a victim search came out otherwise on another thread');
     // The counts of one thread that makes every trial: they must not tell how many there were.
-    const sum = walked(before, counts, inTrials);
-    addSearchCounts(sum, course.unshared);
-    for (let trial = course.offeredFrom; trial < last() && board.isShared(trial); trial++) addSearchCounts(sum, board.cost(trial));
-    Object.assign(counts, sum);
+    const sum = createRow();
+    countsSince(counts, inTrials, sum);
+    addRow(sum, course.unshared);
+    for (let trial = course.offeredFrom, end = last(); trial < end && board.isShared(trial); trial++) board.addCost(trial, sum);
+    writeCounts(counts, sum);
     this.sharedSearches++;
     this.#publish(board, found === null ? failureOf(search) : stop.trial, search.spent.steps);
     this.#weigh(last() - course.offeredFrom, course.made);
@@ -168,7 +170,8 @@ export class Lead {
 
   /** Whoever has taken them may have been put off by the machine: what they would find is found here. */
   #makeMissing<T>(board: Board, attempt: number, search: SharedSearch<T>, from: number, last: () => number): void {
-    const before = { ...search.counts };
+    const before = createRow();
+    readCounts(search.counts, before);
     const spent = { ...search.spent };
     const found = search.run(
       new HelperCourse(board, this.#control, attempt, search.counts, {
@@ -178,7 +181,7 @@ export class Lead {
     );
     if (found !== null) search.undo(found);
     // The walk was counted before.
-    Object.assign(search.counts, before);
+    writeCounts(search.counts, before);
     Object.assign(search.spent, spent);
   }
 
@@ -215,11 +218,4 @@ export class Lead {
 
 function failureOf<T>({ spent }: SharedSearch<T>): number {
   return spent.isAll ? EXHAUSTED : FAILED;
-}
-
-/** Counts of a way through a search without the trials that were made on it, on top of what was before. */
-function walked(before: SearchCounts, now: SearchCounts, inTrials: SearchCounts): SearchCounts {
-  const sum = { ...before };
-  addSearchCounts(sum, searchCountsSince(inTrials, searchCountsSince(before, now)));
-  return sum;
 }

@@ -1,6 +1,8 @@
-import { addSearchCounts, emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import type { SearchCounts } from '../base/decisions.ts';
 import { type Course, TrialEnd } from '../engine/parallel.ts';
 import type { Board } from './board.ts';
+import { addRow, createRow, TrialMeter } from './counts.ts';
+import { KnownEnd } from './teamwork.ts';
 
 /** When a search is put on the board. */
 export interface Offering {
@@ -26,18 +28,18 @@ export class LeadCourse implements Course {
   /** The trial of this thread that found an answer, −1 = none. */
   foundAt = -1;
   /** What the planner's trials cost, and the part of it that is not on the board. */
-  readonly inTrials = emptySearchCounts();
-  readonly unshared = emptySearchCounts();
+  readonly inTrials = createRow();
+  readonly unshared = createRow();
   readonly #board: Board;
   readonly #attempt: number;
-  readonly #counts: SearchCounts;
+  readonly #meter: TrialMeter;
   readonly #offering: Offering;
-  #before = emptySearchCounts();
+  #end: KnownEnd | null = null;
 
   constructor(board: Board, attempt: number, counts: SearchCounts, offering: Offering) {
     this.#board = board;
     this.#attempt = attempt;
-    this.#counts = counts;
+    this.#meter = new TrialMeter(counts);
     this.#offering = offering;
   }
 
@@ -46,6 +48,7 @@ export class LeadCourse implements Course {
     if (this.offeredFrom < 0 && this.#board.isShared(trial) && this.#offering.isDue()) {
       this.offeredFrom = trial;
       this.#offering.offer(trial);
+      this.#end = new KnownEnd(this.#board, this.#attempt);
     }
     if (this.#isOnBoard(trial)) {
       if (this.#offering.leave !== null) {
@@ -55,22 +58,22 @@ export class LeadCourse implements Course {
       if (!this.#board.take(this.#attempt, trial)) return false;
       this.made++;
     }
-    this.#before = { ...this.#counts };
+    this.#meter.begin();
     return true;
   }
 
   end(result: TrialEnd): void {
     const trial = this.trials - 1;
-    const cost = searchCountsSince(this.#before, this.#counts);
-    addSearchCounts(this.inTrials, cost);
+    const cost = this.#meter.end();
+    addRow(this.inTrials, cost);
     if (result === TrialEnd.found) this.foundAt = trial;
     if (this.offeredFrom >= 0 && result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
     if (this.#isOnBoard(trial)) this.#board.finish(this.#attempt, trial, cost);
-    else addSearchCounts(this.unshared, cost);
+    else addRow(this.unshared, cost);
   }
 
   isOver(): boolean {
-    return this.offeredFrom >= 0 && this.trials > this.#board.stop(this.#attempt).trial;
+    return this.#end !== null && this.trials > this.#end.trial();
   }
 
   #isOnBoard(trial: number): boolean {

@@ -49,6 +49,9 @@ export const CONTROL = {
   known: 128,
   /** Of the search that is offered. */
   fingerprint: 129,
+  /** Of that search, for a quick look before the words of workers/board.ts: trials taken, and a number that changes with its end. */
+  takenHint: 130,
+  ends: 131,
   /** Rings when a search is offered or an outcome is known. Followers sleep on it; the count of sleepers saves the call. */
   followerBell: 144,
   followersAsleep: 160,

@@ -1,6 +1,7 @@
-import { addSearchCounts, emptySearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import type { SearchCounts } from '../base/decisions.ts';
 import { type Course, TrialEnd } from '../engine/parallel.ts';
 import type { Board } from './board.ts';
+import { addRow, createRow, TrialMeter } from './counts.ts';
 import { CONTROL } from './protocol.ts';
 
 /** Sleeps until the bell rings or the time is over; `isAwaited` is looked at again after the sleeper is known as one. */
@@ -20,28 +21,53 @@ export function ring(control: Int32Array, bell: number, asleep: number): void {
 /** Goes straight to the trial that is known to end the search. */
 export class KnownCourse implements Course {
   /** What that trial cost. */
-  readonly inTrials = emptySearchCounts();
+  readonly inTrials = createRow();
   readonly #stop: number;
-  readonly #counts: SearchCounts;
-  #before = emptySearchCounts();
+  readonly #meter: TrialMeter;
   #next = 0;
 
   constructor(stop: number, counts: SearchCounts) {
     this.#stop = stop;
-    this.#counts = counts;
+    this.#meter = new TrialMeter(counts);
   }
 
   take(): boolean {
-    this.#before = { ...this.#counts };
-    return this.#next++ === this.#stop;
+    if (this.#next++ !== this.#stop) return false;
+    this.#meter.begin();
+    return true;
   }
 
   end(): void {
-    addSearchCounts(this.inTrials, searchCountsSince(this.#before, this.#counts));
+    addRow(this.inTrials, this.#meter.end());
   }
 
   isOver(): boolean {
     return this.#next > this.#stop;
+  }
+}
+
+/** The end of a search as a thread knows it: looked at anew only when it may have changed. */
+export class KnownEnd {
+  readonly #board: Board;
+  readonly #attempt: number;
+  #ends: number;
+  #trial: number;
+
+  constructor(board: Board, attempt: number) {
+    this.#board = board;
+    this.#attempt = attempt;
+    this.#ends = board.ends();
+    this.#trial = board.stop(attempt).trial;
+  }
+
+  /** As `Stop.trial`. */
+  trial(): number {
+    const ends = this.#board.ends();
+    if (ends !== this.#ends) {
+      this.#ends = ends;
+      this.#trial = this.#board.stop(this.#attempt).trial;
+    }
+    return this.#trial;
   }
 }
 
@@ -57,29 +83,28 @@ export class HelperCourse implements Course {
   readonly #board: Board;
   readonly #control: Int32Array;
   readonly #attempt: number;
-  readonly #counts: SearchCounts;
   readonly #choice: TrialChoice;
+  readonly #meter: TrialMeter;
   #trials = 0;
-  #before = emptySearchCounts();
 
   constructor(board: Board, control: Int32Array, attempt: number, counts: SearchCounts, choice: TrialChoice) {
     this.#board = board;
     this.#control = control;
     this.#attempt = attempt;
-    this.#counts = counts;
     this.#choice = choice;
+    this.#meter = new TrialMeter(counts);
   }
 
   take(): boolean {
     if (!this.#choice.isMine(this.#trials++)) return false;
-    this.#before = { ...this.#counts };
+    this.#meter.begin();
     return true;
   }
 
   end(result: TrialEnd): void {
     const trial = this.#trials - 1;
     if (result !== TrialEnd.nothing) this.#board.stopAt(this.#attempt, trial, result === TrialEnd.found);
-    this.#board.finish(this.#attempt, trial, searchCountsSince(this.#before, this.#counts));
+    this.#board.finish(this.#attempt, trial, this.#meter.end());
     ring(this.#control, CONTROL.plannerBell, CONTROL.plannerAsleep);
   }
 

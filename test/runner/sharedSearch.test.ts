@@ -2,11 +2,12 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import { addSearchCounts, emptySearchCounts, type SearchCounts } from '../../src/base/decisions.ts';
+import { emptySearchCounts, type SearchCounts } from '../../src/base/decisions.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import { type Course, TrialEnd } from '../../src/engine/parallel.ts';
 import { type CycleRunner, type CycleRunnerOptions, createCycleRunner } from '../../src/runner/cycleRunner.ts';
 import { Board, FAILED, NO_TRIAL } from '../../src/workers/board.ts';
+import { createRow, readCounts } from '../../src/workers/counts.ts';
 import { Lead } from '../../src/workers/lead.ts';
 import { boardBytes, CONTROL_BYTES } from '../../src/workers/protocol.ts';
 import { COUNTER, type FakeScript, fakeSnapshot, viewSnapshot } from './fakeEngine.ts';
@@ -59,6 +60,12 @@ async function decisionsOf(runner: CycleRunner, values: Partial<FakeScript> = {}
   return JSON.stringify([decisions, report.search]);
 }
 
+function rowOf(counts: SearchCounts): Int32Array {
+  const row = createRow();
+  readCounts(counts, row);
+  return row;
+}
+
 describe('searches with other threads', () => {
   it.each([2, 3])('come out the same when followers make all trials, with %i workers, with the counts of one thread', async (workers) => {
     const expected = await decisionsOf(createRunner({ workers: 0 }));
@@ -97,7 +104,7 @@ describe('searches with other threads', () => {
 describe('the board', () => {
   const create = (writer = 0, memory = new SharedArrayBuffer(boardBytes(2))): Board =>
     new Board(new Int32Array(new SharedArrayBuffer(CONTROL_BYTES)), memory, writer);
-  const COST: SearchCounts = { ...emptySearchCounts(), simulations: 3_000, rejected: 1, unitsLeaving: 1_000_000 };
+  const COST = rowOf({ ...emptySearchCounts(), simulations: 3_000, rejected: 1, unitsLeaving: 1_000_000 });
 
   it('gives a trial to one thread, and none of a search that is over', () => {
     const board = create();
@@ -133,8 +140,10 @@ describe('the board', () => {
     const board = create(0, memory);
     board.open(2, 0, 0);
     board.finish(2, 3, COST);
-    create(1, memory).finish(1, 3, { ...COST, simulations: 1 });
-    expect([board.cost(3), board.isMade(2, 3), board.isMade(1, 3), board.isMade(2, 4)]).toEqual([COST, true, false, false]);
+    create(1, memory).finish(1, 3, createRow());
+    const cost = createRow();
+    board.addCost(3, cost);
+    expect([cost, board.isMade(2, 3), board.isMade(1, 3), board.isMade(2, 4)]).toEqual([COST, true, false, false]);
   });
 });
 
@@ -163,10 +172,10 @@ describe('the planner', () => {
       const how = helps[trial % helps.length];
       if (!isHelped || how === 'no' || !helper.isOpen(0) || helper.taken(0) !== trial || !helper.take(0, trial) || how === 'never') return;
       if (trial === end) helper.stopAt(0, trial, isFound);
-      helper.finish(0, trial, costOf(trial));
+      helper.finish(0, trial, rowOf(costOf(trial)));
     };
     const make = (trial: number): void => {
-      addSearchCounts(counts, costOf(trial));
+      for (const name of Object.keys(counts) as (keyof SearchCounts)[]) counts[name] += costOf(trial)[name];
       // So long that the next trial is offered.
       for (const untilMs = performance.now() + 0.05; performance.now() < untilMs; );
     };

@@ -359,12 +359,12 @@ function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
 function inTurn(x: Search, trial: () => Solution | null): Solution | null {
   if (!isMine(x)) return null;
   const counts = x.st.session.search;
-  const before = { ...counts };
+  const { simulations, rejected, narrowSimulations, narrowRejected } = counts;
   const solution = trial();
   if (x.isNarrow) {
     // Searches inside of the trial are part of it.
-    counts.narrowSimulations = before.narrowSimulations + counts.simulations - before.simulations;
-    counts.narrowRejected = before.narrowRejected + counts.rejected - before.rejected;
+    counts.narrowSimulations = narrowSimulations + counts.simulations - simulations;
+    counts.narrowRejected = narrowRejected + counts.rejected - rejected;
   }
   if (solution !== null) x.course.end(TrialEnd.found);
   else x.course.end(x.isHopeless ? TrialEnd.hopeless : TrialEnd.nothing);
