@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { SchedulerParams } from '../base/config.ts';
-import { formatProblem, KaiError } from '../base/errors.ts';
-import { type ClusterObjects, LIST_NAMES, type Queue } from '../base/objects.ts';
+import { formatProblem, KaiError, type ObjectProblem } from '../base/errors.ts';
+import { type ClusterObjects, LIST_NAMES, type ListName, type Queue } from '../base/objects.ts';
 import type { BinderSettings } from '../binder/binder.ts';
 import { snapshotOptionsFrom } from '../config/schedulerParams.ts';
 import { UnauthorizedError } from '../kubernetes/apiError.ts';
@@ -18,13 +18,13 @@ import { writeSnapshotZip } from '../snapshot/export/snapshotZip.ts';
 import { createSnapshotWriter } from '../snapshot/writer.ts';
 import { type ClusterMetrics, createClusterMetrics, type ScrapedFigures } from '../web/clusterMetrics.ts';
 import { buildPluginServer, buildPublicServer, listen, type RunningServer } from '../web/schedulerServer.ts';
-import { gainAccess } from './access.ts';
+import { gainAccess, gainLateAccess } from './access.ts';
 import { ClusterState } from './clusterState.ts';
 import { ConfigSource, type Workers } from './configSource.ts';
 import { Decider, isInShard } from './decider.ts';
 import { Health, type HealthState } from './health.ts';
 import { watchLatencies } from './latencies.ts';
-import { type Logger, TroubleLog } from './logging.ts';
+import { type Logger, OutageLog, TroubleLog } from './logging.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
 import { UsageFeed } from './usage/usageFeed.ts';
 
@@ -90,7 +90,10 @@ class SchedulerRole {
   readonly #fatal = Promise.withResolvers<never>();
   readonly #servers: RunningServer[] = [];
   #state: ClusterState | null = null;
+  /** Of all that could be read at the start. */
   #watches: WatchSet | null = null;
+  readonly #lateWatches: WatchSet[] = [];
+  readonly #outage: OutageLog;
   #discovery: Discovery | null = null;
   #decider: Decider | null = null;
   #elector: LeaderElector | null = null;
@@ -101,6 +104,7 @@ class SchedulerRole {
     const { log, clock = SYSTEM_CLOCK } = options;
     this.#options = options;
     this.#clock = clock;
+    this.#outage = new OutageLog(log);
     // Whoever waits for it is told; nobody waiting is no error.
     this.#fatal.promise.catch(() => undefined);
     this.#configSource = new ConfigSource({
@@ -151,12 +155,13 @@ class SchedulerRole {
     const discovery = await this.#orFatal(this.#gainAccess());
     if (discovery === undefined) return;
     this.#startWatching(discovery);
+    void this.#awaitUnanswered(discovery.unanswered).catch(this.#fatal.reject);
     await this.#orFatal(this.#orAborted(this.#watches!.synced));
     if (signal.aborted) return;
     log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
     await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
-    this.#startDeciding(discovery);
+    this.#startDeciding();
     await this.#orFatal(this.#orAborted(new Promise(() => undefined)));
   }
 
@@ -195,7 +200,7 @@ class SchedulerRole {
       signal,
       leaseNamespace: isLeaderElected ? namespace : undefined,
       onTrouble: (error, delayMs) => log.warn({ retryInMs: Math.round(delayMs) }, error.message),
-      onForgone: (list) => log.warn({ list }, 'this list is served but may not be read: the scheduler does without it'),
+      onForgone: this.#forgo,
     });
     if (discovery === undefined) return undefined;
     const { serverVersion, isDraServed, isNodeTopologyServed } = discovery;
@@ -203,13 +208,24 @@ class SchedulerRole {
     return discovery;
   }
 
+  readonly #forgo = (list: ListName): void => {
+    this.#options.log.warn({ list }, 'this list is served but may not be read: the scheduler does without it');
+  };
+
   #startWatching(discovery: Discovery): void {
     const { log, nodeLabels } = this.#options;
     const { params } = this.#configSource.current.config;
+    const { unanswered } = discovery;
+    const options = snapshotOptionsFrom(params, {
+      // Empty until they are known: pods with claims wait, and are not placed as if they had none.
+      isDraServed: discovery.isDraServed || unanswered.includes('resourceClaims'),
+      isNodeTopologyServed: discovery.isNodeTopologyServed || unanswered.includes('nodeResourceTopologies'),
+    });
     const state = new ClusterState({
-      writer: createSnapshotWriter({ ...snapshotOptionsFrom(params, discovery), ...nodeLabels }),
+      writer: createSnapshotWriter({ ...options, ...nodeLabels }),
       clock: this.#clock,
       schedulerName: params.schedulerName,
+      heldLists: unanswered,
       holdMs: (failures) => backoffMs(failures, BIND_BACKOFF, this.#clock.random()),
       onRelevant: () => this.#decider?.loop.wake(),
       onExpired: (pod, node) => log.warn({ pod, node }, 'the pod was bound, but the watch never showed it; it counts as waiting again'),
@@ -218,20 +234,25 @@ class SchedulerRole {
     state.setUsage(this.#latestUsage);
     this.#state = state;
     this.#discovery = discovery;
-    this.#watches = createWatchSet({
+    this.#watches = this.#watch(discovery, [...discovery.lists.keys()], state);
+  }
+
+  #watch(discovery: Discovery, lists: readonly ListName[], writer: ClusterState): WatchSet {
+    const { log } = this.#options;
+    const set = createWatchSet({
       connection: this.#connection,
       discovery,
-      writer: state,
+      lists,
+      writer,
       clock: this.#clock,
-      observer: {
-        problem: (problem) => {
-          this.#metrics.problem();
-          log.warn(formatProblem(problem));
-        },
-      },
+      observer: { problem: (problem) => this.#tellProblem(problem) },
       hooks: {
-        listed: (list, objects, tookMs) => log.debug({ list, objects, ms: Math.round(tookMs) }, 'listed'),
+        listed: (list, objects, tookMs) => {
+          this.#outage.over(list);
+          log.debug({ list, objects, ms: Math.round(tookMs) }, 'listed');
+        },
         events: (list, events, lagMs) => {
+          this.#outage.over(list);
           this.#health.answered();
           this.#metrics.watchEvents(list, events, lagMs);
         },
@@ -239,10 +260,44 @@ class SchedulerRole {
           this.#metrics.watchRestarted(list, reason);
           log.debug({ list, reason, delayMs: Math.round(delayMs) }, 'watch restarted');
         },
-        trouble: (list, error, delayMs) => log.warn({ list, retryInMs: Math.round(delayMs) }, error.message),
+        trouble: (list, error) => this.#outage.tell(list, error.message),
       },
     });
-    this.#watches.run(this.#watching.signal).catch(this.#fatal.reject);
+    set.run(this.#watching.signal).catch(this.#fatal.reject);
+    return set;
+  }
+
+  #tellProblem(problem: ObjectProblem): void {
+    this.#metrics.problem();
+    this.#options.log.warn(formatProblem(problem));
+  }
+
+  /** Lists of groups that did not answer at the start count from the moment when all of them has been read. */
+  async #awaitUnanswered(unanswered: readonly ListName[]): Promise<void> {
+    const { log, signal } = this.#options;
+    const state = this.#state!;
+    if (unanswered.length > 0)
+      log.warn({ lists: unanswered }, 'the API server does not answer for these lists: pods that need them wait, others do not');
+    for (let waiting = unanswered; waiting.length > 0; ) {
+      const found = await gainLateAccess({ connection: this.#connection, clock: this.#clock, signal, onForgone: this.#forgo }, waiting);
+      if (found === undefined) return;
+      const lists = waiting.filter((list) => found.lists.has(list));
+      waiting = waiting.filter((list) => found.unanswered.includes(list));
+      if (lists.length === 0) continue;
+      const set = this.#watch(found, lists, state);
+      this.#lateWatches.push(set);
+      await this.#orAborted(set.synced);
+      if (signal.aborted) return;
+      const known = this.#discovery!;
+      this.#discovery = {
+        ...known,
+        lists: new Map([...known.lists, ...lists.map((list) => [list, found.lists.get(list)!] as const)]),
+        isDraServed: known.isDraServed || lists.includes('resourceClaims'),
+        isNodeTopologyServed: known.isNodeTopologyServed || lists.includes('nodeResourceTopologies'),
+      };
+      for (const problem of state.admit(lists)) this.#tellProblem(problem);
+      log.info({ lists }, 'the API server answers for these lists by now: they count');
+    }
   }
 
   /** True when this process may decide. */
@@ -275,10 +330,10 @@ class SchedulerRole {
     return (this.#elector?.holder() ?? '') === '' ? 'nobody leads' : 'standby';
   }
 
-  #startDeciding(discovery: Discovery): void {
+  #startDeciding(): void {
     const { log, qps, burst, flags, binderSettings, isBinderSeparate } = this.#options;
     const elector = this.#elector;
-    const draVersion = discovery.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
+    const draVersion = (): string => this.#discovery?.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
     this.#decider = new Decider({
       state: this.#state!,
       connection: this.#connection,
@@ -292,7 +347,13 @@ class SchedulerRole {
       schedulePeriodMs: flags.schedulePeriodMs,
       qps,
       burst,
-      binderSettings: { ...binderSettings, draVersion },
+      binderSettings: {
+        ...binderSettings,
+        // May become known later.
+        get draVersion() {
+          return draVersion();
+        },
+      },
       isBinderSeparate,
     });
     this.#decider.start();
@@ -308,7 +369,7 @@ class SchedulerRole {
       writesWaiting,
       writesUnderWay,
       pods: this.#state.counts(),
-      lists: this.#watches?.states() ?? [],
+      lists: [this.#watches, ...this.#lateWatches].flatMap((set) => set?.states() ?? []),
     };
   }
 

@@ -18,7 +18,7 @@ export interface World {
   readonly table: ReadonlyMap<string, unknown>;
 }
 
-export function createWorld(): World {
+export function createWorld(heldLists: readonly ListName[] = []): World {
   const clock = new VirtualClock();
   const log: World['log'] = { relevant: 0, expired: [], wake: () => undefined };
   const table = new Map<string, unknown>();
@@ -40,6 +40,7 @@ export function createWorld(): World {
     writer,
     clock,
     schedulerName: 'kai-scheduler',
+    heldLists,
     holdMs: (failures) => 1000 * 2 ** (failures - 1),
     onRelevant: () => {
       log.relevant++;
