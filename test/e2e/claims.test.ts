@@ -239,6 +239,40 @@ onCluster('device claims', {}, (bed) => {
     expect(held.filter((key) => bed().isStaying(key)).length < held.length).toBe(isTaken);
   });
 
+  test('reclaim of devices from elastic jobs leaves each its least', async () => {
+    await createDraNodes(bed(), [4]);
+    await bed().create(queueObject('dept', { gpu: { quota: 4, limit: 4 } }));
+    await bed().create(...['a', 'b'].map((name) => queueObject(name, { parent: 'dept', gpu: { quota: 2, overQuotaWeight: 2 } })));
+    await bed().create(template('one', 1, 'a'), template('two', 2, 'b'));
+    const jobs: string[][] = [];
+    for (const name of ['e1', 'e2']) jobs.push(await bed().createGang(name, 2, { queue: 'a', minMember: 1, spec: useTemplate('one') }));
+    await bed().untilRunning(jobs.flat());
+    await bed().untilRunning(await bed().createGang('taker', 1, { queue: 'b', spec: useTemplate('two') }));
+    expect(jobs.map((keys) => keys.filter((key) => bed().isStaying(key)).length)).toEqual([1, 1]);
+  });
+
+  test('reclaim of devices by a queue of higher priority leaves the others in proportion to their weights', async () => {
+    await createDraNodes(bed(), [8]);
+    await bed().create(queueObject('dept', { gpu: { quota: 8, limit: 8 } }));
+    await bed().create(
+      ...['a', 'b'].map((name, i) => queueObject(name, { parent: 'dept', gpu: { quota: 1, overQuotaWeight: i + 1 } })),
+      queueObject('high', { parent: 'dept', priority: 101 }),
+    );
+    await bed().create(template('a', 1, 'a'), template('b', 1, 'b'), template('three', 3, 'high'));
+    await bed().client.delete('/api/v1/nodes/d1');
+    const jobs = async (queue: string): Promise<string[]> => {
+      const made = Array.from({ length: 10 }, (_, i) => bed().createGang(`${queue}${i}`, 1, { queue, spec: useTemplate(queue) }));
+      return (await Promise.all(made)).flat();
+    };
+    const [a, b] = [await jobs('a'), await jobs('b')];
+    await bed().untilUnschedulable([...a, ...b]);
+    await bed().create(nodeObject('d1', { gpus: 0 }));
+    const staying = (keys: readonly string[]): number => keys.filter((key) => bed().isStaying(key)).length;
+    await bed().until('3 and 5 to run', () => staying(a) === 3 && staying(b) === 5);
+    await bed().untilRunning(await bed().createGang('taker', 1, { queue: 'high', spec: useTemplate('three') }));
+    await bed().until('2 and 3 to run', () => staying(a) === 2 && staying(b) === 3);
+  });
+
   test('a gang of full nodes displaces scattered jobs with devices', async () => {
     await createDraNodes(bed(), [2, 2]);
     await bed().create(template('one', 1), template('two', 2));
