@@ -21,7 +21,7 @@ export interface Discovery {
   readonly lists: ReadonlyMap<ListName, ServedList>;
   /** Required lists that are not served: one sentence each, what is missing and what to do. */
   readonly missing: readonly string[];
-  /** Optional lists whose group is there, but did not answer: not known yet whether they are served. */
+  /** Of the late groups: lists whose API group is there, but did not answer. Not known yet whether they are served. */
   readonly unanswered: readonly ListName[];
   /** `resource.k8s.io` can be used (spec 03 section 11.1: from Kubernetes 1.26, all three resources). */
   readonly isDraServed: boolean;
@@ -38,7 +38,12 @@ export interface Permission {
 }
 
 const DRA_LISTS = ['resourceClaims', 'resourceSlices', 'deviceClasses'] as const;
-const isDraList = (list: ListName): boolean => (DRA_LISTS as readonly ListName[]).includes(list);
+/**
+ * What the scheduler can begin without, while an answer about it is missing: pods that need none of it can be placed. A group counts
+ * as a whole: with half of it a device that a claim has would seem free.
+ */
+export const LATE_GROUPS: readonly (readonly ListName[])[] = [DRA_LISTS, ['nodeResourceTopologies']];
+const MAY_BE_LATE: readonly ListName[] = LATE_GROUPS.flat();
 const MIN_DRA_MINOR = 26;
 const CHECKS_AT_ONCE = 16;
 
@@ -69,7 +74,7 @@ export async function discover(connection: KubeConnection): Promise<Discovery> {
     const version = spec.versions.find((v) => served.get(`${spec.group}/${v}`)?.has(spec.plural));
     const failure = spec.versions.map((v) => silent.get(`${spec.group}/${v}`)).find((error) => error !== undefined);
     if (version !== undefined) lists.set(spec.list, { spec, version, path: `${groupVersionPath(spec.group, version)}/${spec.plural}` });
-    else if (failure !== undefined && spec.isRequired) throw failure;
+    else if (failure !== undefined && !MAY_BE_LATE.includes(spec.list)) throw failure;
     else if (failure !== undefined) unanswered.push(spec.list);
     else if (spec.isRequired) missing.push(describeMissing(spec, groups.get(spec.group) ?? [], served));
   }
@@ -84,7 +89,7 @@ export async function discover(connection: KubeConnection): Promise<Discovery> {
     minor,
     lists,
     missing,
-    unanswered: isDraKnown ? unanswered : unanswered.filter((list) => !isDraList(list)),
+    unanswered: isDraKnown ? unanswered : unanswered.filter((list) => list === 'nodeResourceTopologies'),
     isDraServed,
     isNodeTopologyServed: lists.has('nodeResourceTopologies'),
   };

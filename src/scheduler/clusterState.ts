@@ -36,8 +36,6 @@ export interface ClusterStateOptions {
   readonly holdMs: (failures: number) => number;
   /** Something changed that can make a cycle decide otherwise. */
   readonly onRelevant: () => void;
-  /** Lists that count only after `admit`. */
-  readonly heldLists?: readonly ListName[];
   /** An assumption that never came true. */
   readonly onExpired?: (podKey: string, node: string) => void;
 }
@@ -50,13 +48,12 @@ export class ClusterState {
   /** Groups whose waiting pods are not to be placed. */
   #hidden: ReadonlySet<string> = new Set();
   #usage: UsageByQueue = new Map();
-  readonly #heldLists: Set<ListName>;
+  readonly #heldLists = new Set<ListName>();
   /** Nodes that changed, or got pods that no decision of ours put there, since the last seal. */
   readonly #touched = new Set<string>();
 
   constructor(options: ClusterStateOptions) {
     this.#options = options;
-    this.#heldLists = new Set(options.heldLists);
   }
 
   // ---- what the watches tell ----
@@ -90,7 +87,16 @@ export class ClusterState {
     if (matters(list, before, undefined, this.#options.schedulerName)) this.#options.onRelevant();
   }
 
-  /** From now on these lists count, with all that was put until now. Half of them would be wrong: a claim says which device is taken. */
+  /** From now on these lists do not count, with all that was put until now. */
+  hold(lists: readonly ListName[]): void {
+    for (const list of lists) {
+      this.#heldLists.add(list);
+      for (const key of this.observed.keys(list)) this.#options.writer.remove(list, key);
+    }
+    this.#options.onRelevant();
+  }
+
+  /** From now on they count, with all that was put until now. */
   admit(lists: readonly ListName[]): readonly ObjectProblem[] {
     const problems: ObjectProblem[] = [];
     for (const list of lists) {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { SchedulerParams } from '../base/config.ts';
-import { formatProblem, KaiError, type ObjectProblem } from '../base/errors.ts';
+import { KaiError } from '../base/errors.ts';
 import { type ClusterObjects, LIST_NAMES, type ListName, type Queue } from '../base/objects.ts';
 import type { BinderSettings } from '../binder/binder.ts';
 import { snapshotOptionsFrom } from '../config/schedulerParams.ts';
@@ -12,21 +12,21 @@ import { connect, type KubeConnection } from '../kubernetes/connection.ts';
 import type { CredentialSource } from '../kubernetes/credentials.ts';
 import type { Discovery } from '../kubernetes/discovery.ts';
 import { LeaderElector } from '../kubernetes/lease.ts';
-import { createWatchSet, type WatchSet } from '../kubernetes/watchSet.ts';
 import { jobOrderInThread } from '../runner/jobOrder.ts';
 import { writeSnapshotZip } from '../snapshot/export/snapshotZip.ts';
 import { createSnapshotWriter } from '../snapshot/writer.ts';
 import { type ClusterMetrics, createClusterMetrics, type ScrapedFigures } from '../web/clusterMetrics.ts';
 import { buildPluginServer, buildPublicServer, listen, type RunningServer } from '../web/schedulerServer.ts';
-import { gainAccess, gainLateAccess } from './access.ts';
+import { gainAccess } from './access.ts';
 import { ClusterState } from './clusterState.ts';
 import { ConfigSource, type Workers } from './configSource.ts';
 import { Decider, isInShard } from './decider.ts';
 import { Health, type HealthState } from './health.ts';
 import { watchLatencies } from './latencies.ts';
-import { type Logger, OutageLog, TroubleLog } from './logging.ts';
+import { type Logger, TroubleLog } from './logging.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
 import { UsageFeed } from './usage/usageFeed.ts';
+import { Watching } from './watching.ts';
 
 /** A job whose bind fails steps back, so that it does not hold its GPUs: 1 s, 2 s, 4 s, … */
 const BIND_BACKOFF = { firstMs: 1_000, maxMs: 300_000 };
@@ -86,15 +86,11 @@ class SchedulerRole {
   readonly #health: Health;
   readonly #usage: UsageFeed;
   #latestUsage: UsageByQueue = new Map();
-  readonly #watching = new AbortController();
+  readonly #ended = new AbortController();
   readonly #fatal = Promise.withResolvers<never>();
   readonly #servers: RunningServer[] = [];
   #state: ClusterState | null = null;
-  /** Of all that could be read at the start. */
-  #watches: WatchSet | null = null;
-  readonly #lateWatches: WatchSet[] = [];
-  readonly #outage: OutageLog;
-  #discovery: Discovery | null = null;
+  #watching: Watching | null = null;
   #decider: Decider | null = null;
   #elector: LeaderElector | null = null;
   #isStopping = false;
@@ -104,7 +100,6 @@ class SchedulerRole {
     const { log, clock = SYSTEM_CLOCK } = options;
     this.#options = options;
     this.#clock = clock;
-    this.#outage = new OutageLog(log);
     // Whoever waits for it is told; nobody waiting is no error.
     this.#fatal.promise.catch(() => undefined);
     this.#configSource = new ConfigSource({
@@ -138,7 +133,7 @@ class SchedulerRole {
       clock,
       () => ({
         loop: this.#decider?.loop.status(),
-        isSynced: this.#watches?.isSynced() ?? false,
+        isSynced: this.#watching?.isBegun() ?? false,
         rank: this.#rank(),
         isStopping: this.#isStopping,
       }),
@@ -151,14 +146,12 @@ class SchedulerRole {
     const { usage } = await this.#configSource.load();
     await this.#serve();
     this.#usage.configure(usage);
-    void this.#configSource.watch(this.#watching.signal).catch(this.#fatal.reject);
+    void this.#configSource.watch(this.#ended.signal).catch(this.#fatal.reject);
     const discovery = await this.#orFatal(this.#gainAccess());
     if (discovery === undefined) return;
-    this.#startWatching(discovery);
-    void this.#awaitUnanswered(discovery.unanswered).catch(this.#fatal.reject);
-    await this.#orFatal(this.#orAborted(this.#watches!.synced));
+    await this.#orFatal(this.#orAborted(this.#startWatching(discovery)));
     if (signal.aborted) return;
-    log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
+    log.info({ objects: Object.fromEntries(this.#watching!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
     await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
     this.#startDeciding();
@@ -170,7 +163,7 @@ class SchedulerRole {
     this.#isStopping = true;
     const startedMs = this.#clock.monotonicMs();
     await this.#decider?.stop();
-    this.#watching.abort();
+    this.#ended.abort();
     this.#usage.stop();
     await this.#elector?.release();
     await Promise.all(this.#servers.map((server) => server.close()));
@@ -212,7 +205,8 @@ class SchedulerRole {
     this.#options.log.warn({ list }, 'this list is served but may not be read: the scheduler does without it');
   };
 
-  #startWatching(discovery: Discovery): void {
+  /** Resolves when the role can begin. */
+  #startWatching(discovery: Discovery): Promise<void> {
     const { log, nodeLabels } = this.#options;
     const { params } = this.#configSource.current.config;
     const { unanswered } = discovery;
@@ -225,7 +219,6 @@ class SchedulerRole {
       writer: createSnapshotWriter({ ...options, ...nodeLabels }),
       clock: this.#clock,
       schedulerName: params.schedulerName,
-      heldLists: unanswered,
       holdMs: (failures) => backoffMs(failures, BIND_BACKOFF, this.#clock.random()),
       onRelevant: () => this.#decider?.loop.wake(),
       onExpired: (pod, node) => log.warn({ pod, node }, 'the pod was bound, but the watch never showed it; it counts as waiting again'),
@@ -233,71 +226,20 @@ class SchedulerRole {
     watchLatencies(state.observed, params.schedulerName, this.#clock, (seenMs) => this.#metrics.confirmed(seenMs));
     state.setUsage(this.#latestUsage);
     this.#state = state;
-    this.#discovery = discovery;
-    this.#watches = this.#watch(discovery, [...discovery.lists.keys()], state);
-  }
-
-  #watch(discovery: Discovery, lists: readonly ListName[], writer: ClusterState): WatchSet {
-    const { log } = this.#options;
-    const set = createWatchSet({
+    const watching = new Watching({
       connection: this.#connection,
-      discovery,
-      lists,
-      writer,
       clock: this.#clock,
-      observer: { problem: (problem) => this.#tellProblem(problem) },
-      hooks: {
-        listed: (list, objects, tookMs) => {
-          this.#outage.over(list);
-          log.debug({ list, objects, ms: Math.round(tookMs) }, 'listed');
-        },
-        events: (list, events, lagMs) => {
-          this.#outage.over(list);
-          this.#health.answered();
-          this.#metrics.watchEvents(list, events, lagMs);
-        },
-        restarted: (list, reason, delayMs) => {
-          this.#metrics.watchRestarted(list, reason);
-          log.debug({ list, reason, delayMs: Math.round(delayMs) }, 'watch restarted');
-        },
-        trouble: (list, error) => this.#outage.tell(list, error.message),
-      },
+      log,
+      metrics: this.#metrics,
+      state,
+      discovery,
+      onAnswer: this.#health.answered,
+      onForgone: this.#forgo,
     });
-    set.run(this.#watching.signal).catch(this.#fatal.reject);
-    return set;
-  }
-
-  #tellProblem(problem: ObjectProblem): void {
-    this.#metrics.problem();
-    this.#options.log.warn(formatProblem(problem));
-  }
-
-  /** Lists of groups that did not answer at the start count from the moment when all of them has been read. */
-  async #awaitUnanswered(unanswered: readonly ListName[]): Promise<void> {
-    const { log, signal } = this.#options;
-    const state = this.#state!;
-    if (unanswered.length > 0)
-      log.warn({ lists: unanswered }, 'the API server does not answer for these lists: pods that need them wait, others do not');
-    for (let waiting = unanswered; waiting.length > 0; ) {
-      const found = await gainLateAccess({ connection: this.#connection, clock: this.#clock, signal, onForgone: this.#forgo }, waiting);
-      if (found === undefined) return;
-      const lists = waiting.filter((list) => found.lists.has(list));
-      waiting = waiting.filter((list) => found.unanswered.includes(list));
-      if (lists.length === 0) continue;
-      const set = this.#watch(found, lists, state);
-      this.#lateWatches.push(set);
-      await this.#orAborted(set.synced);
-      if (signal.aborted) return;
-      const known = this.#discovery!;
-      this.#discovery = {
-        ...known,
-        lists: new Map([...known.lists, ...lists.map((list) => [list, found.lists.get(list)!] as const)]),
-        isDraServed: known.isDraServed || lists.includes('resourceClaims'),
-        isNodeTopologyServed: known.isNodeTopologyServed || lists.includes('nodeResourceTopologies'),
-      };
-      for (const problem of state.admit(lists)) this.#tellProblem(problem);
-      log.info({ lists }, 'the API server answers for these lists by now: they count');
-    }
+    this.#watching = watching;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    watching.run(this.#ended.signal, resolve).catch(this.#fatal.reject);
+    return promise;
   }
 
   /** True when this process may decide. */
@@ -333,7 +275,7 @@ class SchedulerRole {
   #startDeciding(): void {
     const { log, qps, burst, flags, binderSettings, isBinderSeparate } = this.#options;
     const elector = this.#elector;
-    const draVersion = (): string => this.#discovery?.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
+    const draVersion = (): string => this.#watching?.discovery.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
     this.#decider = new Decider({
       state: this.#state!,
       connection: this.#connection,
@@ -369,14 +311,14 @@ class SchedulerRole {
       writesWaiting,
       writesUnderWay,
       pods: this.#state.counts(),
-      lists: [this.#watches, ...this.#lateWatches].flatMap((set) => set?.states() ?? []),
+      lists: this.#watching?.states() ?? [],
     };
   }
 
   #snapshotWriter(): ((stream: Parameters<typeof writeSnapshotZip>[1]) => Promise<void>) | undefined {
     const { config } = this.#configSource.current;
     const state = this.#state;
-    const discovery = this.#discovery;
+    const discovery = this.#watching?.discovery ?? null;
     if (state === null || discovery === null || this.#decider?.loop.view === undefined) return undefined;
     if (!config.plugins.some(({ name }) => name === 'snapshot')) return undefined;
     const { nodePoolLabelKey, nodePoolLabelValue } = config.params;

@@ -75,7 +75,10 @@ onCluster('a server whose resource.k8s.io does not answer', { args: null, isProx
     return bed().createGang(name, 1, { spec: { resourceClaims: [{ name: 'gpu', resourceClaimName: name }], containers } });
   };
 
-  test('ordinary pods do not wait for it, claims count from the moment when it answers', async () => {
+  test.each([
+    ['to anything', 'groups', /resource\.k8s\.io/],
+    ['with its lists', 'lists', /resource\.k8s\.io\/v1\//],
+  ])('%s: ordinary pods do not wait for it, claims count from the moment when it does', async (_, name, path) => {
     await bed().create(
       {
         apiVersion: api,
@@ -101,15 +104,15 @@ onCluster('a server whose resource.k8s.io does not answer', { args: null, isProx
     const old = await claimed('old');
     await bed().untilRunning(old);
     await bed().endScheduler('first', 'SIGTERM');
-    const silent = bed().proxy.inject({ action: { kind: 'status', status: 503 }, path: /resource\.k8s\.io/ });
-    await bed().startScheduler('second', { isAwaited: false });
+    const silent = bed().proxy.inject({ action: { kind: 'status', status: 503 }, path });
+    await bed().startScheduler(name, { isAwaited: false });
     const young = [...(await claimed('young-a')), ...(await claimed('young-b'))];
     const gang = await bed().createGang('gang', 2, { gpus: 1 });
     await bed().untilRunning([...gang, ...(await bed().createGang('share', 1, { gpuFraction: '0.5' }))]);
     await bed().untilUnschedulable(young);
     // The first look and at least one more.
     await bed().until('it to be asked again', () => silent.hits > 2);
-    await untilLogged(bed(), SILENT, 'second');
+    await untilLogged(bed(), SILENT, name);
     expect(bed().boundOf(young)).toEqual([]);
     silent.remove();
     // One of the two devices is taken.
@@ -117,7 +120,7 @@ onCluster('a server whose resource.k8s.io does not answer', { args: null, isProx
     const [waiting] = young.filter((key) => bed().nodeOf(key) === undefined);
     await bed().delete(old[0]!);
     await bed().untilRunning([waiting!]);
-    const log = bed().scheduler('second').program.log();
+    const log = bed().scheduler(name).program.log();
     expect(log.split('\n').filter((line) => line.includes(SILENT))).toHaveLength(1);
   });
 });

@@ -57,9 +57,10 @@ describe('what the next cycle sees', () => {
   });
 
   test('a held list counts as a whole or not at all', () => {
-    const { state, table, log } = createWorld(['resourceClaims', 'resourceSlices']);
+    const { state, table, log } = createWorld();
     const object = (name: string): object => ({ metadata: { name }, spec: {} });
     state.put('resourceSlices', object('s1'));
+    state.hold(['resourceClaims', 'resourceSlices']);
     state.put('resourceSlices', object('s2'));
     state.put('resourceSlices', object('s1'));
     state.remove('resourceSlices', 's2');

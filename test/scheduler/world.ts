@@ -18,7 +18,7 @@ export interface World {
   readonly table: ReadonlyMap<string, unknown>;
 }
 
-export function createWorld(heldLists: readonly ListName[] = []): World {
+export function createWorld(): World {
   const clock = new VirtualClock();
   const log: World['log'] = { relevant: 0, expired: [], wake: () => undefined };
   const table = new Map<string, unknown>();
@@ -40,7 +40,6 @@ export function createWorld(heldLists: readonly ListName[] = []): World {
     writer,
     clock,
     schedulerName: 'kai-scheduler',
-    heldLists,
     holdMs: (failures) => 1000 * 2 ** (failures - 1),
     onRelevant: () => {
       log.relevant++;
