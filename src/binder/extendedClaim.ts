@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Pod } from '../base/objects.ts';
 import { type BinderApi, hasStatus, inContext, StepError } from './binderApi.ts';
 import { type LivePod, podKey, podPath } from './livePod.ts';
-import { claimFolder, type ResourceClaim, reserve, updateStatus } from './resourceClaims.ts';
+import { CLAIM_FINALIZER, claimFolder, type ResourceClaim, reserve, updateStatus } from './resourceClaims.ts';
 import type { UndoStack } from './undoStack.ts';
 
 const EXTENDED_ANNOTATION = 'resource.kubernetes.io/extended-resource-claim';
-const FINALIZER = 'resource.kubernetes.io/delete-protection';
 const MAX_BASE = 52;
 
 export interface NamedMapping {
@@ -114,7 +113,7 @@ async function create(api: BinderApi, pod: LivePod, folder: string, version: str
         name,
         namespace: pod.metadata.namespace,
         annotations: { [EXTENDED_ANNOTATION]: 'true' },
-        finalizers: [FINALIZER],
+        finalizers: [CLAIM_FINALIZER],
         ownerReferences: [owner],
       },
       spec: { devices: { requests: version === 'v1beta1' ? deviceRequests.map(inOldShape) : deviceRequests } },

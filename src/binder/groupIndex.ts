@@ -27,13 +27,13 @@ export class GroupIndex {
   /** Keys of the members on each node that has any. */
   readonly #perNode = new Map<string, Set<string>>();
   readonly #reservationNamespace: string;
-  readonly #onLeft: (place: GroupPlace) => void;
+  readonly #onSuspect: (place: GroupPlace) => void;
   readonly #stop: () => void;
 
-  /** `onLeft`: a user or a reservation pod has left the place. */
-  constructor(observed: ObservedCluster, reservationNamespace: string, onLeft: (place: GroupPlace) => void) {
+  /** `onSuspect`: a user or a reservation pod has left the place, or a further reservation pod has come. */
+  constructor(observed: ObservedCluster, reservationNamespace: string, onSuspect: (place: GroupPlace) => void) {
     this.#reservationNamespace = reservationNamespace;
-    this.#onLeft = onLeft;
+    this.#onSuspect = onSuspect;
     // Hardly any pod shares a GPU: one look-up for each of the others.
     for (const key of observed.keys('pods')) {
       const pod = observed.get('pods', key) as Pod;
@@ -101,8 +101,22 @@ export class GroupIndex {
     }
     for (const group of before?.groups ?? []) {
       const isThere = now !== undefined && now.node === before!.node && now.groups.includes(group);
-      if (!isThere) this.#onLeft({ node: before!.node, group });
+      if (!isThere) this.#onSuspect({ node: before!.node, group });
     }
+    if (now?.isReservation !== true) return;
+    for (const group of now.groups) {
+      const wasThere = before?.node === now.node && before.groups.includes(group);
+      if (!wasThere && this.#reservationsOf(now.node, group) > 1) this.#onSuspect({ node: now.node, group });
+    }
+  }
+
+  #reservationsOf(node: string, group: string): number {
+    let count = 0;
+    for (const key of this.#perNode.get(node) ?? []) {
+      const { groups, isReservation } = this.#members.get(key)!;
+      if (isReservation && groups.includes(group)) count++;
+    }
+    return count;
   }
 
   #leaveNode(key: string, node: string): void {

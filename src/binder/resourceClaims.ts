@@ -1,6 +1,8 @@
 // Claims of dynamic resource allocation that a pod names (spec 07 section 6.8): allocation and reservation in their status.
+// Deviation: a claim that is allocated here gets the finalizer of the in-tree scheduler. Without it the claim controller never takes
+// the devices back when the last user of a claim with a name of its own has gone.
 import type { Metadata } from '../base/objects.ts';
-import { type BinderApi, hasStatus, inContext, StepError, textOf } from './binderApi.ts';
+import { type BinderApi, hasStatus, StepError, textOf } from './binderApi.ts';
 import { type LivePod, podKey } from './livePod.ts';
 import type { UndoStack } from './undoStack.ts';
 
@@ -30,6 +32,8 @@ interface ClaimSettings {
   readonly deadlineMs: number;
 }
 
+/** Marks claims whose allocation the claim controller is to end. */
+export const CLAIM_FINALIZER = 'resource.kubernetes.io/delete-protection';
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
@@ -74,44 +78,77 @@ export async function reserveClaims(
 
 /** Adds the pod and, where there is none yet, the allocation; one that is there is kept. Throws StepError. */
 export async function reserve(api: BinderApi, path: string, pod: LivePod, allocation: unknown): Promise<void> {
-  await updateStatus(api, path, (claim) => {
+  await retryingConflicts(api, async () => {
+    let claim = await api.get<ResourceClaim>(path);
     const reservedFor = claim.status?.reservedFor ?? [];
     const isListed = reservedFor.some(({ uid }) => uid === pod.metadata.uid);
-    if (isListed && claim.status?.allocation) return null;
+    if (isListed && claim.status?.allocation) return;
+    // Never an allocation without the finalizer: both are written on the same state of the claim.
+    if (!claim.status?.allocation) claim = await protect(api, path, claim);
     const user = { resource: 'pods', name: pod.metadata.name, uid: pod.metadata.uid };
-    return { allocation: claim.status?.allocation ?? allocation, reservedFor: isListed ? reservedFor : [...reservedFor, user] };
+    const status = { allocation: claim.status?.allocation ?? allocation, reservedFor: isListed ? reservedFor : [...reservedFor, user] };
+    await api.patch(`${path}/status`, 'merge', { metadata: versionOf(claim), status });
   });
 }
 
-/** Takes the pod off the claim, and the allocation that was made for it unless somebody else uses it by now. */
+/** Gives the claim with its finalizer. */
+async function protect(api: BinderApi, path: string, claim: ResourceClaim): Promise<ResourceClaim> {
+  const finalizers = claim.metadata.finalizers ?? [];
+  if (finalizers.includes(CLAIM_FINALIZER)) return claim;
+  return api.patch<ResourceClaim>(path, 'merge', { metadata: { ...versionOf(claim), finalizers: [...finalizers, CLAIM_FINALIZER] } });
+}
+
+/** Takes the pod off the claim, and what was made for it, allocation and finalizer, unless somebody else uses it by now. */
 async function releaseClaim(api: BinderApi, path: string, claimUid: string | undefined, pod: LivePod, isOurs: boolean): Promise<void> {
-  await updateStatus(api, path, (claim) => {
-    if (claim.metadata.uid !== claimUid) return null;
-    const reservedFor = claim.status?.reservedFor ?? [];
-    const others = reservedFor.filter(({ uid }) => uid !== pod.metadata.uid);
-    if (others.length === reservedFor.length) return null;
-    if (others.length > 0) return { reservedFor: others };
-    return { reservedFor: null, ...(isOurs ? { allocation: null } : {}) };
-  }).catch((error: unknown) => {
+  try {
+    await updateStatus(api, path, (claim) => {
+      if (claim.metadata.uid !== claimUid) return null;
+      const reservedFor = claim.status?.reservedFor ?? [];
+      const others = reservedFor.filter(({ uid }) => uid !== pod.metadata.uid);
+      if (others.length === reservedFor.length) return null;
+      if (others.length > 0) return { reservedFor: others };
+      return { reservedFor: null, ...(isOurs ? { allocation: null } : {}) };
+    });
+    if (isOurs) await unprotect(api, path, claimUid);
+  } catch (error) {
     if (!hasStatus(error, 404)) throw error;
+  }
+}
+
+/** Takes the finalizer off a claim that nobody has allocated. */
+async function unprotect(api: BinderApi, path: string, claimUid: string | undefined): Promise<void> {
+  await retryingConflicts(api, async () => {
+    const claim = await api.get<ResourceClaim>(path);
+    const finalizers = claim.metadata.finalizers ?? [];
+    if (claim.metadata.uid !== claimUid || claim.status?.allocation || !finalizers.includes(CLAIM_FINALIZER)) return;
+    const others = finalizers.filter((name) => name !== CLAIM_FINALIZER);
+    await api.patch(path, 'merge', { metadata: { ...versionOf(claim), finalizers: others } });
   });
 }
 
 /** Merges what `change` says into the status of the claim as it is then, again after conflicts; null = nothing to do. */
 export async function updateStatus(api: BinderApi, path: string, change: (claim: ResourceClaim) => object | null): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+  await retryingConflicts(api, async () => {
     const claim = await api.get<ResourceClaim>(path);
     const status = change(claim);
-    if (status === null) return;
-    const { uid, resourceVersion } = claim.metadata;
+    if (status !== null) await api.patch(`${path}/status`, 'merge', { metadata: versionOf(claim), status });
+  });
+}
+
+async function retryingConflicts(api: BinderApi, work: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
     try {
-      await api.patch(`${path}/status`, 'merge', { metadata: { uid, resourceVersion }, status });
+      await work();
       return;
     } catch (error) {
-      if (!hasStatus(error, 409) || attempt === CONFLICT_TRIES) throw inContext('updating the status', error);
+      if (!hasStatus(error, 409) || attempt === CONFLICT_TRIES) throw error;
       await api.clock.sleep(CONFLICT_PAUSE_MS * (1 + api.clock.random() / 10));
     }
   }
+}
+
+function versionOf({ metadata: { uid, resourceVersion } }: ResourceClaim): object {
+  return { uid, resourceVersion };
 }
 
 /** '' = the template's claim does not exist yet. */

@@ -1,7 +1,7 @@
 // What the API server serves and allows, found out once at start, with errors that say what to do.
 import { KaiError } from '../base/errors.ts';
 import { LIST_NAMES, type ListName } from '../base/objects.ts';
-import { ApiStatusError, parseApiStatus } from './apiError.ts';
+import { ApiStatusError, NoAnswerError, parseApiStatus } from './apiError.ts';
 import { jsonOf, type KubeConnection } from './connection.ts';
 import { groupVersionPath, type ResourceSpec, resourceName, resourceOf } from './resources.ts';
 
@@ -21,6 +21,8 @@ export interface Discovery {
   readonly lists: ReadonlyMap<ListName, ServedList>;
   /** Required lists that are not served: one sentence each, what is missing and what to do. */
   readonly missing: readonly string[];
+  /** Of the late groups: lists whose API group is there, but did not answer. Not known yet whether they are served. */
+  readonly unanswered: readonly ListName[];
   /** `resource.k8s.io` can be used (spec 03 section 11.1: from Kubernetes 1.26, all three resources). */
   readonly isDraServed: boolean;
   readonly isNodeTopologyServed: boolean;
@@ -36,10 +38,16 @@ export interface Permission {
 }
 
 const DRA_LISTS = ['resourceClaims', 'resourceSlices', 'deviceClasses'] as const;
+/**
+ * What the scheduler can begin without, while an answer about it is missing: pods that need none of it can be placed. A group counts
+ * as a whole: with half of it a device that a claim has would seem free.
+ */
+export const LATE_GROUPS: readonly (readonly ListName[])[] = [DRA_LISTS, ['nodeResourceTopologies']];
+const MAY_BE_LATE: readonly ListName[] = LATE_GROUPS.flat();
 const MIN_DRA_MINOR = 26;
 const CHECKS_AT_ONCE = 16;
 
-/** Asks for versions, groups and resources. Throws ApiStatusError when discovery itself is refused. */
+/** Asks for versions, groups and resources. Throws ApiStatusError or NoAnswerError when it gets no answer to what is required. */
 export async function discover(connection: KubeConnection): Promise<Discovery> {
   const [version, groups] = await Promise.all([getJson(connection, '/version'), servedGroups(connection)]);
   const specs = LIST_NAMES.map(resourceOf);
@@ -48,21 +56,32 @@ export async function discover(connection: KubeConnection): Promise<Discovery> {
     for (const version of versions) if (groups.get(group)?.includes(version)) wanted.set(`${group}/${version}`, { group, version });
   }
   const served = new Map<string, ReadonlySet<string>>();
+  const silent = new Map<string, KaiError>();
   await Promise.all(
     [...wanted].map(async ([key, { group, version }]) => {
-      served.set(key, await servedResources(connection, groupVersionPath(group, version)));
+      try {
+        served.set(key, await servedResources(connection, groupVersionPath(group, version)));
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        silent.set(key, error);
+      }
     }),
   );
   const lists = new Map<ListName, ServedList>();
   const missing: string[] = [];
+  const unanswered: ListName[] = [];
   for (const spec of specs) {
     const version = spec.versions.find((v) => served.get(`${spec.group}/${v}`)?.has(spec.plural));
+    const failure = spec.versions.map((v) => silent.get(`${spec.group}/${v}`)).find((error) => error !== undefined);
     if (version !== undefined) lists.set(spec.list, { spec, version, path: `${groupVersionPath(spec.group, version)}/${spec.plural}` });
+    else if (failure !== undefined && !MAY_BE_LATE.includes(spec.list)) throw failure;
+    else if (failure !== undefined) unanswered.push(spec.list);
     else if (spec.isRequired) missing.push(describeMissing(spec, groups.get(spec.group) ?? [], served));
   }
   const major = Number.parseInt(textOf(version, 'major'), 10) || 0;
   const minor = Number.parseInt(textOf(version, 'minor'), 10) || 0;
-  const isDraServed = (major > 1 || minor >= MIN_DRA_MINOR) && DRA_LISTS.every((list) => lists.has(list));
+  const isDraKnown = major > 1 || minor >= MIN_DRA_MINOR;
+  const isDraServed = isDraKnown && DRA_LISTS.every((list) => lists.has(list));
   if (!isDraServed) for (const list of DRA_LISTS) lists.delete(list);
   return {
     serverVersion: textOf(version, 'gitVersion') || 'unknown',
@@ -70,6 +89,7 @@ export async function discover(connection: KubeConnection): Promise<Discovery> {
     minor,
     lists,
     missing,
+    unanswered: isDraKnown ? unanswered : unanswered.filter((list) => list === 'nodeResourceTopologies'),
     isDraServed,
     isNodeTopologyServed: lists.has('nodeResourceTopologies'),
   };
@@ -152,12 +172,18 @@ async function servedGroups(connection: KubeConnection): Promise<ReadonlyMap<str
   return groups;
 }
 
-/** Plural names; none when the group is listed but not answered for (an aggregated API that is down). */
+/** Plural names. Throws ApiStatusError or NoAnswerError when the group is listed but not answered for. */
 async function servedResources(connection: KubeConnection, path: string): Promise<ReadonlySet<string>> {
   const response = await connection.request({ method: 'GET', path });
-  if (response.status === 404 || response.status === 503) return new Set();
+  if (response.status === 404) return new Set();
   if (response.status !== 200) throw new ApiStatusError(`GET ${path}`, parseApiStatus(response.status, response.headers, response.body));
   return new Set(listOf(jsonOf(response), 'resources').map((resource) => textOf(resource, 'name')));
+}
+
+/** The same request may be answered later. */
+function isPassing(error: unknown): error is KaiError {
+  if (error instanceof ApiStatusError) return error.status.code >= 500 || error.status.code === 429;
+  return error instanceof NoAnswerError;
 }
 
 function describeMissing(spec: ResourceSpec, versions: readonly string[], served: ReadonlyMap<string, ReadonlySet<string>>): string {

@@ -27,6 +27,8 @@ export interface WatchSetOptions {
   readonly clock?: Clock;
   /** Default: all lists that are served. */
   readonly lists?: readonly ListName[];
+  /** Of `createTurns`, shared with other sets. Default: its own. */
+  readonly turns?: TurnBudget;
 }
 
 export interface ListState {
@@ -51,6 +53,11 @@ const TURN_BUDGET_MS = 6;
 /** Objects whose defects are remembered. */
 const MAX_DEFECTIVE = 10_000;
 
+/** The share of the event loop of lists that are read at the same time. */
+export function createTurns(): TurnBudget {
+  return new TurnBudget(TURN_BUDGET_MS);
+}
+
 export function createWatchSet(options: WatchSetOptions): WatchSet {
   return new Watches(options);
 }
@@ -69,7 +76,7 @@ class Watches implements WatchSet {
     const { connection, discovery, clock = SYSTEM_CLOCK, hooks = {} } = options;
     this.#writer = options.writer;
     this.#observer = options.observer ?? {};
-    const turns = new TurnBudget(TURN_BUDGET_MS);
+    const turns = options.turns ?? createTurns();
     const ownHooks: ReflectorHooks = { ...hooks, unreadable: (list, error) => this.#unreadable(list, error, hooks) };
     const sink: ReflectorSink = {
       put: (list, key, observed) => this.#put(list, key, observed),

@@ -15,6 +15,8 @@ import {
 } from '../kubernetes/discovery.ts';
 
 const BACKOFF = { firstMs: 500, maxMs: 5_000 };
+/** For what is not needed to begin. */
+const LATE_BACKOFF = { firstMs: 1_000, maxMs: 30_000 };
 /** Definitions and roles that were just installed count some moments later; after this time they are missing. */
 const MISSING_MS = 30_000;
 /** The same for what the role can do without. */
@@ -57,6 +59,31 @@ export async function gainAccess(options: AccessOptions): Promise<Discovery | un
     }
   }
   return undefined;
+}
+
+/**
+ * Asks again about lists that were unanswered, until there is an answer about one of them. In what it gives, lists that may not be
+ * read are as not served. Undefined when `signal` was aborted. Throws KaiError UNAUTHORIZED and errors of this program.
+ */
+export async function gainLateAccess(
+  { connection, clock, signal, onForgone }: Pick<AccessOptions, 'connection' | 'clock' | 'signal' | 'onForgone'>,
+  unanswered: readonly ListName[],
+): Promise<Discovery | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    await clock.sleep(backoffMs(attempt, LATE_BACKOFF, clock.random()), signal);
+    if (signal.aborted) return undefined;
+    try {
+      const discovery = await discover(connection);
+      const served = unanswered.filter((list) => discovery.lists.has(list));
+      if (unanswered.every((list) => discovery.unanswered.includes(list))) continue;
+      const missing = await missingPermissions(connection, watchPermissions(discovery, served));
+      const forgone = forgoableLists(discovery, missing) ?? [];
+      for (const list of forgone) onForgone(list);
+      return without(discovery, forgone);
+    } catch (error) {
+      if (!(error instanceof NoAnswerError || error instanceof ApiStatusError)) throw error;
+    }
+  }
 }
 
 /** The lists that the missing permissions concern, if none of them is required; undefined when something is. */

@@ -25,6 +25,7 @@ const CONFIRM_MS = 60_000;
 const CLAIM_LAG_MS = 10_000;
 /** What was written on a group is overlaid at most so long. */
 const GROUP_OVERLAY_MS = 30_000;
+const NO_PROBLEMS: readonly ObjectProblem[] = Object.freeze([]);
 const NO_SHARES = Object.freeze({ cpu: 0, memory: 0, gpu: 0 });
 
 export interface ClusterStateOptions {
@@ -47,6 +48,7 @@ export class ClusterState {
   /** Groups whose waiting pods are not to be placed. */
   #hidden: ReadonlySet<string> = new Set();
   #usage: UsageByQueue = new Map();
+  readonly #heldLists = new Set<ListName>();
   /** Nodes that changed, or got pods that no decision of ours put there, since the last seal. */
   readonly #touched = new Set<string>();
 
@@ -63,6 +65,7 @@ export class ClusterState {
     if (list === 'podGroups') return this.#putGroup(key, object as PodGroup);
     const before = this.observed.get(list, key);
     this.observed.set(list, key, object);
+    if (this.#heldLists.has(list)) return NO_PROBLEMS;
     const isRelevant = matters(list, before, object, this.#options.schedulerName);
     if (list === 'nodes' && isRelevant) this.#touched.add(key);
     const problems = this.#options.writer.put(list, object);
@@ -82,6 +85,26 @@ export class ClusterState {
     this.#options.writer.remove(list, key);
     this.observed.tell(list, key, undefined);
     if (matters(list, before, undefined, this.#options.schedulerName)) this.#options.onRelevant();
+  }
+
+  /** From now on these lists do not count, with all that was put until now. */
+  hold(lists: readonly ListName[]): void {
+    for (const list of lists) {
+      this.#heldLists.add(list);
+      for (const key of this.observed.keys(list)) this.#options.writer.remove(list, key);
+    }
+    this.#options.onRelevant();
+  }
+
+  /** From now on they count, with all that was put until now. */
+  admit(lists: readonly ListName[]): readonly ObjectProblem[] {
+    const problems: ObjectProblem[] = [];
+    for (const list of lists) {
+      this.#heldLists.delete(list);
+      for (const object of this.observed.values(list)) problems.push(...this.#options.writer.put(list, object));
+    }
+    this.#options.onRelevant();
+    return problems;
   }
 
   // ---- what the loop reads ----

@@ -70,6 +70,30 @@ export class TroubleLog {
   }
 }
 
+/** An API server that is away makes every watched list fail again and again: one line per list, and one when all are well again. */
+export class OutageLog {
+  readonly #log: Pick<Logger, 'info' | 'warn'>;
+  readonly #told = new Set<string>();
+  readonly #failing = new Set<string>();
+
+  constructor(log: Pick<Logger, 'info' | 'warn'>) {
+    this.#log = log;
+  }
+
+  tell(list: string, message: string): void {
+    this.#failing.add(list);
+    if (this.#told.has(list)) return;
+    this.#told.add(list);
+    this.#log.warn({ list }, `${message}; tried again until it succeeds`);
+  }
+
+  over(list: string): void {
+    if (!this.#failing.delete(list) || this.#failing.size > 0) return;
+    this.#log.info({ lists: [...this.#told] }, 'the watched lists are well again');
+    this.#told.clear();
+  }
+}
+
 let isoAtMs = Number.NaN;
 let isoText = '';
 

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SchedulerParams } from '../base/config.ts';
-import { formatProblem, KaiError } from '../base/errors.ts';
-import { type ClusterObjects, LIST_NAMES, type Queue } from '../base/objects.ts';
+import { KaiError } from '../base/errors.ts';
+import { type ClusterObjects, LIST_NAMES, type ListName, type Queue } from '../base/objects.ts';
 import type { BinderSettings } from '../binder/binder.ts';
 import { snapshotOptionsFrom } from '../config/schedulerParams.ts';
 import { UnauthorizedError } from '../kubernetes/apiError.ts';
@@ -13,7 +13,6 @@ import { connect, type KubeConnection } from '../kubernetes/connection.ts';
 import type { CredentialSource } from '../kubernetes/credentials.ts';
 import type { Discovery } from '../kubernetes/discovery.ts';
 import { LeaderElector } from '../kubernetes/lease.ts';
-import { createWatchSet, type WatchSet } from '../kubernetes/watchSet.ts';
 import { jobOrderInThread } from '../runner/jobOrder.ts';
 import { writeSnapshotZip } from '../snapshot/export/snapshotZip.ts';
 import { createSnapshotWriter } from '../snapshot/writer.ts';
@@ -28,6 +27,7 @@ import { watchLatencies } from './latencies.ts';
 import { type Logger, TroubleLog } from './logging.ts';
 import type { UsageByQueue } from './usage/prometheus.ts';
 import { UsageFeed } from './usage/usageFeed.ts';
+import { Watching } from './watching.ts';
 
 /** A job whose bind fails steps back, so that it does not hold its GPUs: 1 s, 2 s, 4 s, … */
 const BIND_BACKOFF = { firstMs: 1_000, maxMs: 300_000 };
@@ -87,12 +87,11 @@ class SchedulerRole {
   readonly #health: Health;
   readonly #usage: UsageFeed;
   #latestUsage: UsageByQueue = new Map();
-  readonly #watching = new AbortController();
+  readonly #ended = new AbortController();
   readonly #fatal = Promise.withResolvers<never>();
   readonly #servers: RunningServer[] = [];
   #state: ClusterState | null = null;
-  #watches: WatchSet | null = null;
-  #discovery: Discovery | null = null;
+  #watching: Watching | null = null;
   #decider: Decider | null = null;
   #elector: LeaderElector | null = null;
   #isStopping = false;
@@ -135,7 +134,7 @@ class SchedulerRole {
       clock,
       () => ({
         loop: this.#decider?.loop.status(),
-        isSynced: this.#watches?.isSynced() ?? false,
+        isSynced: this.#watching?.isBegun() ?? false,
         rank: this.#rank(),
         isStopping: this.#isStopping,
       }),
@@ -148,18 +147,17 @@ class SchedulerRole {
     const { usage } = await this.#configSource.load();
     await this.#serve();
     this.#usage.configure(usage);
-    void this.#configSource.watch(this.#watching.signal).catch(this.#fatal.reject);
+    void this.#configSource.watch(this.#ended.signal).catch(this.#fatal.reject);
     const discovery = await this.#orFatal(this.#gainAccess());
     if (discovery === undefined) return;
-    this.#startWatching(discovery);
-    await this.#orFatal(this.#orAborted(this.#watches!.synced));
+    await this.#orFatal(this.#orAborted(this.#startWatching(discovery)));
     if (signal.aborted) return;
-    log.info({ objects: Object.fromEntries(this.#watches!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
+    log.info({ objects: Object.fromEntries(this.#watching!.states().map(({ list, objects }) => [list, objects])) }, 'all objects are read');
     await this.#orFatal(this.#usage.ready(signal));
     if (!(await this.#orFatal(this.#lead()))) return;
     // What begins now looks at every object: not in the turn that read the last of them.
     await nextTurn();
-    this.#startDeciding(discovery);
+    this.#startDeciding();
     await this.#orFatal(this.#orAborted(new Promise(() => undefined)));
   }
 
@@ -168,7 +166,7 @@ class SchedulerRole {
     this.#isStopping = true;
     const startedMs = this.#clock.monotonicMs();
     await this.#decider?.stop();
-    this.#watching.abort();
+    this.#ended.abort();
     this.#usage.stop();
     await this.#elector?.release();
     await Promise.all(this.#servers.map((server) => server.close()));
@@ -198,7 +196,7 @@ class SchedulerRole {
       signal,
       leaseNamespace: isLeaderElected ? namespace : undefined,
       onTrouble: (error, delayMs) => log.warn({ retryInMs: Math.round(delayMs) }, error.message),
-      onForgone: (list) => log.warn({ list }, 'this list is served but may not be read: the scheduler does without it'),
+      onForgone: this.#forgo,
     });
     if (discovery === undefined) return undefined;
     const { serverVersion, isDraServed, isNodeTopologyServed } = discovery;
@@ -206,11 +204,22 @@ class SchedulerRole {
     return discovery;
   }
 
-  #startWatching(discovery: Discovery): void {
+  readonly #forgo = (list: ListName): void => {
+    this.#options.log.warn({ list }, 'this list is served but may not be read: the scheduler does without it');
+  };
+
+  /** Resolves when the role can begin. */
+  #startWatching(discovery: Discovery): Promise<void> {
     const { log, nodeLabels } = this.#options;
     const { params } = this.#configSource.current.config;
+    const { unanswered } = discovery;
+    const options = snapshotOptionsFrom(params, {
+      // Empty until they are known: pods with claims wait, and are not placed as if they had none.
+      isDraServed: discovery.isDraServed || unanswered.includes('resourceClaims'),
+      isNodeTopologyServed: discovery.isNodeTopologyServed || unanswered.includes('nodeResourceTopologies'),
+    });
     const state = new ClusterState({
-      writer: createSnapshotWriter({ ...snapshotOptionsFrom(params, discovery), ...nodeLabels }),
+      writer: createSnapshotWriter({ ...options, ...nodeLabels }),
       clock: this.#clock,
       schedulerName: params.schedulerName,
       holdMs: (failures) => backoffMs(failures, BIND_BACKOFF, this.#clock.random()),
@@ -220,32 +229,20 @@ class SchedulerRole {
     watchLatencies(state.observed, params.schedulerName, this.#clock, (seenMs) => this.#metrics.confirmed(seenMs));
     state.setUsage(this.#latestUsage);
     this.#state = state;
-    this.#discovery = discovery;
-    this.#watches = createWatchSet({
+    const watching = new Watching({
       connection: this.#connection,
-      discovery,
-      writer: state,
       clock: this.#clock,
-      observer: {
-        problem: (problem) => {
-          this.#metrics.problem();
-          log.warn(formatProblem(problem));
-        },
-      },
-      hooks: {
-        listed: (list, objects, tookMs) => log.debug({ list, objects, ms: Math.round(tookMs) }, 'listed'),
-        events: (list, events, lagMs) => {
-          this.#health.answered();
-          this.#metrics.watchEvents(list, events, lagMs);
-        },
-        restarted: (list, reason, delayMs) => {
-          this.#metrics.watchRestarted(list, reason);
-          log.debug({ list, reason, delayMs: Math.round(delayMs) }, 'watch restarted');
-        },
-        trouble: (list, error, delayMs) => log.warn({ list, retryInMs: Math.round(delayMs) }, error.message),
-      },
+      log,
+      metrics: this.#metrics,
+      state,
+      discovery,
+      onAnswer: this.#health.answered,
+      onForgone: this.#forgo,
     });
-    this.#watches.run(this.#watching.signal).catch(this.#fatal.reject);
+    this.#watching = watching;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    watching.run(this.#ended.signal, resolve).catch(this.#fatal.reject);
+    return promise;
   }
 
   /** True when this process may decide. */
@@ -278,10 +275,10 @@ class SchedulerRole {
     return (this.#elector?.holder() ?? '') === '' ? 'nobody leads' : 'standby';
   }
 
-  #startDeciding(discovery: Discovery): void {
+  #startDeciding(): void {
     const { log, qps, burst, flags, binderSettings, isBinderSeparate } = this.#options;
     const elector = this.#elector;
-    const draVersion = discovery.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
+    const draVersion = (): string => this.#watching?.discovery.lists.get('resourceClaims')?.version ?? binderSettings.draVersion;
     this.#decider = new Decider({
       state: this.#state!,
       connection: this.#connection,
@@ -295,7 +292,13 @@ class SchedulerRole {
       schedulePeriodMs: flags.schedulePeriodMs,
       qps,
       burst,
-      binderSettings: { ...binderSettings, draVersion },
+      binderSettings: {
+        ...binderSettings,
+        // May become known later.
+        get draVersion() {
+          return draVersion();
+        },
+      },
       isBinderSeparate,
     });
     this.#decider.start();
@@ -311,14 +314,14 @@ class SchedulerRole {
       writesWaiting,
       writesUnderWay,
       pods: this.#state.counts(),
-      lists: this.#watches?.states() ?? [],
+      lists: this.#watching?.states() ?? [],
     };
   }
 
   #snapshotWriter(): ((stream: Parameters<typeof writeSnapshotZip>[1]) => Promise<void>) | undefined {
     const { config } = this.#configSource.current;
     const state = this.#state;
-    const discovery = this.#discovery;
+    const discovery = this.#watching?.discovery ?? null;
     if (state === null || discovery === null || this.#decider?.loop.view === undefined) return undefined;
     if (!config.plugins.some(({ name }) => name === 'snapshot')) return undefined;
     const { nodePoolLabelKey, nodePoolLabelValue } = config.params;

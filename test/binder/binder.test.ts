@@ -236,6 +236,17 @@ describe('shared GPUs', () => {
     expect(api.list(RESERVATIONS)).toEqual([]);
   });
 
+  it('remove a second reservation pod of one card at the moment it is seen', async () => {
+    const { api, clock, binder } = smallCluster();
+    const b = binder();
+    await clock.run(b.bind(orderFor(addPod(api, 'a'), { gpuGroups: ['g1'] })));
+    const [kept] = api.list(RESERVATIONS);
+    const spare = { metadata: { ...kept!.metadata, name: 'spare', uid: undefined, annotations: {} }, spec: { nodeName: 'node-1' } };
+    api.put(RESERVATIONS, spare);
+    await clock.run(b.settled());
+    expect(api.list(RESERVATIONS).map(({ metadata }) => metadata.name)).toEqual([kept!.metadata.name]);
+  });
+
   it('keep a reservation pod that an open bind request names', async () => {
     const { api, clock, binder } = smallCluster();
     const b = binder();
@@ -388,7 +399,7 @@ describe('claims of devices', () => {
     const { api, clock, binder } = smallCluster();
     const other = { devices: { results: [{ request: 'gpu', driver: 'd', pool: 'p', device: 'x' }] } };
     const neighbour = { resource: 'pods', name: 'n', uid: 'u-n' };
-    api.put(CLAIMS, { metadata: { name: 'a-own-x', namespace: 'team-a' }, spec: {} });
+    api.put(CLAIMS, { metadata: { name: 'a-own-x', namespace: 'team-a', finalizers: ['foreign'] }, spec: {} });
     api.put(CLAIMS, { metadata: { name: 'shared', namespace: 'team-a' }, status: { allocation: other, reservedFor: [neighbour] } });
     const order = orderFor(addPod(api, 'a', pod), { details });
     const user = { resource: 'pods', name: 'a', uid: order.pod.metadata.uid };
@@ -399,11 +410,36 @@ describe('claims of devices', () => {
       message: 'failed to bind pod <team-a/a> to node <node-1>: injected',
     });
     expect(api.get(`${CLAIMS}/a-own-x`)!.status).toEqual({});
+    expect(api.get(`${CLAIMS}/a-own-x`)!.metadata.finalizers).toEqual(['foreign']);
     expect(api.get(`${CLAIMS}/shared`)!.status).toEqual({ allocation: other, reservedFor: [neighbour] });
     api.fault = () => 'none';
     expect(await clock.run(b.bind(order))).toEqual({ kind: 'bound' });
     expect(api.get(`${CLAIMS}/a-own-x`)!.status).toEqual({ allocation, reservedFor: [user] });
     expect(api.get(`${CLAIMS}/shared`)!.status).toEqual({ allocation: other, reservedFor: [neighbour, user] });
+    // The claim controller takes the devices back only where the finalizer says that the scheduler gave them.
+    expect(api.get(`${CLAIMS}/a-own-x`)!.metadata.finalizers).toEqual(['foreign', 'resource.kubernetes.io/delete-protection']);
+    expect(api.get(`${CLAIMS}/shared`)!.metadata.finalizers).toBeUndefined();
+  });
+
+  it('are never allocated without the finalizer, also when it is taken off in between', async () => {
+    const { api, clock, binder } = smallCluster();
+    const path = `${CLAIMS}/shared`;
+    api.put(CLAIMS, { metadata: { name: 'shared', namespace: 'team-a' }, spec: {} });
+    let taken = 0;
+    api.fault = (request) => {
+      // Another attempt rolls back between the two writes.
+      if (request.path === `${path}/status` && request.method === 'PATCH' && taken++ === 0)
+        api.merge(path, { metadata: { finalizers: [] } });
+      return 'none';
+    };
+    const one = { ...pod.spec, resourceClaims: [{ name: 'shared', resourceClaimName: 'shared' }] };
+    const order = orderFor(addPod(api, 'a', { spec: one }), { details: { resourceClaimAllocations: [{ name: 'shared', allocation }] } });
+    expect(await clock.run(binder().bind(order))).toEqual({ kind: 'bound' });
+    expect(taken).toBe(2);
+    expect(api.get(path)).toMatchObject({
+      metadata: { finalizers: ['resource.kubernetes.io/delete-protection'] },
+      status: { allocation },
+    });
   });
 
   it('behind extended resources are made, named in the status with container names, and removed on failure', async () => {

@@ -8,6 +8,7 @@ const API = 'resource.k8s.io/v1';
 const DRIVER = 'gpu.example.com';
 
 interface Claim extends KubeObject {
+  readonly metadata: KubeObject['metadata'] & { readonly finalizers?: readonly string[] };
   readonly status?: {
     readonly allocation?: { readonly devices: { readonly results: readonly { readonly device: string; readonly pool: string }[] } };
     readonly reservedFor?: readonly { readonly name: string }[];
@@ -36,10 +37,10 @@ const slice = (node: string, count: number, generation = 1): object => ({
 const request = (count: number, className = 'gpu.example.com'): object => ({
   devices: { requests: [{ name: 'gpus', exactly: { deviceClassName: className, allocationMode: 'ExactCount', count } }] },
 });
-const claim = (name: string, count: number, className?: string): object => ({
+const claim = (name: string, count: number, className?: string, queue = 'examples'): object => ({
   apiVersion: API,
   kind: 'ResourceClaim',
-  metadata: { name, namespace: TEAM, labels: { 'kai.scheduler/queue': 'examples' } },
+  metadata: { name, namespace: TEAM, labels: { 'kai.scheduler/queue': queue } },
   spec: request(count, className),
 });
 const template = (name: string, count: number, queue = 'examples'): object => ({
@@ -80,6 +81,34 @@ onCluster('device claims', {}, (bed) => {
     expect(got!.status?.reservedFor?.map(({ name }) => name)).toEqual(['job-0']);
     await bed().delete(key!);
     await bed().until('the claim to be free', async () => ((await claims(bed()))[0]?.status?.reservedFor ?? []).length === 0);
+  });
+
+  test('devices of a named claim come free when its last user leaves, and the waiting job gets them', async () => {
+    await createDraNodes(bed(), [2]);
+    await bed().create(claim('held', 2), claim('wanted', 2));
+    const users = await bed().createGang('users', 2, { spec: useClaim('held') });
+    await bed().untilRunning(users);
+    const waiting = await bed().createGang('waiting', 1, { spec: useClaim('wanted') });
+    await bed().untilUnschedulable(waiting);
+    await bed().delete(users[0]!);
+    await bed().untilGone([users[0]!]);
+    expect(bed().boundOf(waiting)).toEqual([]);
+    await bed().delete(users[1]!);
+    await bed().untilRunning(waiting);
+    await bed().until('the claim to be as if never allocated', async () => {
+      const held = (await claims(bed())).find(({ metadata }) => metadata.name === 'held')!;
+      return held.status?.allocation === undefined && (held.metadata.finalizers ?? []).length === 0;
+    });
+  });
+
+  test('the devices of a named claim go to the job that its user was evicted for', async () => {
+    await createDraNodes(bed(), [1]);
+    await bed().create(queueObject('owner', { gpu: { quota: 1 } }), queueObject('borrower', { gpu: { quota: 0 } }));
+    await bed().create(claim('borrowed', 1, undefined, 'borrower'), claim('owned', 1, undefined, 'owner'));
+    const borrower = await bed().createGang('borrower', 1, { queue: 'borrower', spec: useClaim('borrowed') });
+    await bed().untilRunning(borrower);
+    await bed().untilRunning(await bed().createGang('owner', 1, { queue: 'owner', spec: useClaim('owned') }));
+    expect(borrower.filter((key) => bed().isStaying(key))).toEqual([]);
   });
 
   test('a device class that does not exist is told', async () => {
@@ -191,7 +220,6 @@ onCluster('device claims', {}, (bed) => {
       ...['a', 'b'].map((name, i) => queueObject(name, { parent: 'dept', gpu: { quota: quotas[i]!, overQuotaWeight: 2 } })),
     );
     const submit = async (name: string, queue: string, count: number): Promise<string[]> => {
-      // Claims of templates go with their pods; one with a name of its own keeps its devices when it has lost its last user.
       await bed().create(template(name, count, queue));
       return bed().createGang(name, 1, { queue, spec: useTemplate(name) });
     };
@@ -209,6 +237,40 @@ onCluster('device claims', {}, (bed) => {
     if (isTaken) await bed().untilRunning(taker);
     else await bed().untilUnschedulable(taker);
     expect(held.filter((key) => bed().isStaying(key)).length < held.length).toBe(isTaken);
+  });
+
+  test('reclaim of devices from elastic jobs leaves each its least', async () => {
+    await createDraNodes(bed(), [4]);
+    await bed().create(queueObject('dept', { gpu: { quota: 4, limit: 4 } }));
+    await bed().create(...['a', 'b'].map((name) => queueObject(name, { parent: 'dept', gpu: { quota: 2, overQuotaWeight: 2 } })));
+    await bed().create(template('one', 1, 'a'), template('two', 2, 'b'));
+    const jobs: string[][] = [];
+    for (const name of ['e1', 'e2']) jobs.push(await bed().createGang(name, 2, { queue: 'a', minMember: 1, spec: useTemplate('one') }));
+    await bed().untilRunning(jobs.flat());
+    await bed().untilRunning(await bed().createGang('taker', 1, { queue: 'b', spec: useTemplate('two') }));
+    expect(jobs.map((keys) => keys.filter((key) => bed().isStaying(key)).length)).toEqual([1, 1]);
+  });
+
+  test('reclaim of devices by a queue of higher priority leaves the others in proportion to their weights', async () => {
+    await createDraNodes(bed(), [8]);
+    await bed().create(queueObject('dept', { gpu: { quota: 8, limit: 8 } }));
+    await bed().create(
+      ...['a', 'b'].map((name, i) => queueObject(name, { parent: 'dept', gpu: { quota: 1, overQuotaWeight: i + 1 } })),
+      queueObject('high', { parent: 'dept', priority: 101 }),
+    );
+    await bed().create(template('a', 1, 'a'), template('b', 1, 'b'), template('three', 3, 'high'));
+    await bed().client.delete('/api/v1/nodes/d1');
+    const jobs = async (queue: string): Promise<string[]> => {
+      const made = Array.from({ length: 10 }, (_, i) => bed().createGang(`${queue}${i}`, 1, { queue, spec: useTemplate(queue) }));
+      return (await Promise.all(made)).flat();
+    };
+    const [a, b] = [await jobs('a'), await jobs('b')];
+    await bed().untilUnschedulable([...a, ...b]);
+    await bed().create(nodeObject('d1', { gpus: 0 }));
+    const staying = (keys: readonly string[]): number => keys.filter((key) => bed().isStaying(key)).length;
+    await bed().until('3 and 5 to run', () => staying(a) === 3 && staying(b) === 5);
+    await bed().untilRunning(await bed().createGang('taker', 1, { queue: 'high', spec: useTemplate('three') }));
+    await bed().until('2 and 3 to run', () => staying(a) === 2 && staying(b) === 3);
   });
 
   test('a gang of full nodes displaces scattered jobs with devices', async () => {

@@ -24,6 +24,17 @@ async function mapsOf(bed: Bed, pod: string): Promise<ConfigMap[]> {
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 
+/** A further reservation pod for the card of `kept`, on node n1. */
+function spareFor(kept: KubeObject): object {
+  const resources = { requests: { 'nvidia.com/gpu': '1' }, limits: { 'nvidia.com/gpu': '1' } };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: SPARE, namespace: RESERVATION_NAMESPACE, labels: kept.metadata.labels },
+    spec: { nodeName: 'n1', containers: [{ name: 'main', image: 'none', resources }] },
+  };
+}
+
 const half = { gpuFraction: '0.5' };
 /** A reservation pod of this name never starts, so that it has no device. */
 const SPARE = 'left-over';
@@ -139,13 +150,7 @@ onCluster('fractions', { kubelet: { plan } }, (bed) => {
     await bed().untilRunning([first!]);
     const kept = reservations(bed())[0]!;
     await bed().endScheduler('scheduler', 'SIGTERM');
-    const resources = { requests: { 'nvidia.com/gpu': '1' }, limits: { 'nvidia.com/gpu': '1' } };
-    await bed().create({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name: SPARE, namespace: RESERVATION_NAMESPACE, labels: kept.metadata.labels },
-      spec: { nodeName: 'n1', containers: [{ name: 'main', image: 'none', resources }] },
-    });
+    await bed().create(spareFor(kept));
     await bed().until('both to be seen', () => reservations(bed()).length === 2);
     await bed().startScheduler('scheduler');
     await bed().until('one to be left', () => reservations(bed()).length === 1);
@@ -155,5 +160,19 @@ onCluster('fractions', { kubelet: { plan } }, (bed) => {
     expect(groupOf(bed(), second!)).toBe(groupOf(bed(), first!));
     // The card that the other one held can be used again.
     await bed().untilRunning(await bed().createGang('whole', 1, { gpus: 1 }));
+  });
+
+  test('a second reservation pod that appears for a card meanwhile is removed at once (OP-16)', async () => {
+    await bed().createCluster(1, { gpus: 2 });
+    const [key] = await bed().createGang('a', 1, half);
+    await bed().untilRunning([key!]);
+    const kept = reservations(bed())[0]!;
+    await bed().create(spareFor(kept));
+    await bed().until(
+      'one to be left',
+      () => bed().audit.recordOf(`${RESERVATION_NAMESPACE}/${SPARE}`) !== undefined && reservations(bed()).length === 1,
+    );
+    expect(reservations(bed())[0]!.metadata.name).toBe(kept.metadata.name);
+    expect(bed().isStaying(key!)).toBe(true);
   });
 });

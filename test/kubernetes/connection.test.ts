@@ -227,6 +227,25 @@ test('discovery: what is served, in the best version; optional groups may be abs
   expect(watchPermissions(withoutDra).map(describePermission)).toContain('watch queues.scheduling.run.ai');
 });
 
+test('discovery: a group that does not answer is not yet known; without an answer about a required one there is none', async () => {
+  serveApi({ dra: 'v1' });
+  let silent = '/apis/resource.k8s.io/v1';
+  server.faults.push(
+    ...Array.from({ length: 2 }, () => (_: unknown, response: Parameters<typeof sendJson>[0], url: URL) => {
+      if (url.pathname !== silent) return false;
+      sendJson(response, {}, 503);
+      return true;
+    }),
+  );
+  const discovery = await discover(open());
+  expect(discovery).toMatchObject({ isDraServed: false, missing: [] });
+  expect([...discovery.unanswered].sort()).toEqual(['deviceClasses', 'resourceClaims', 'resourceSlices']);
+  expect(() => requireServed(discovery)).not.toThrow();
+  silent = '/apis/scheduling.run.ai/v2';
+  await expect(discover(connection!)).rejects.toMatchObject({ status: { code: 503 } });
+  expect(await discover(connection!)).toMatchObject({ isDraServed: true, unanswered: [] });
+});
+
 test('discovery: CRDs that are missing or too old are named, with what to do', async () => {
   serveApi({ queues: 'v1', topologies: false });
   const discovery = await discover(open());

@@ -35,7 +35,16 @@ function everything(): Discovery {
     const version = spec.versions[0]!;
     lists.set(list, { spec, version, path: `${groupVersionPath(spec.group, version)}/${spec.plural}` });
   }
-  return { serverVersion: 'v1.37.2', major: 1, minor: 37, lists, missing: [], isDraServed: true, isNodeTopologyServed: true };
+  return {
+    serverVersion: 'v1.37.2',
+    major: 1,
+    minor: 37,
+    lists,
+    missing: [],
+    unanswered: [],
+    isDraServed: true,
+    isNodeTopologyServed: true,
+  };
 }
 
 const QUEUES = '/apis/scheduling.run.ai/v2/queues';

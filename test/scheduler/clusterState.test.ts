@@ -56,6 +56,25 @@ describe('what the next cycle sees', () => {
     expect(state.overlay('ns/p')).toBeUndefined();
   });
 
+  test('a held list counts as a whole or not at all', () => {
+    const { state, table, log } = createWorld();
+    const object = (name: string): object => ({ metadata: { name }, spec: {} });
+    state.put('resourceSlices', object('s1'));
+    state.hold(['resourceClaims', 'resourceSlices']);
+    state.put('resourceSlices', object('s2'));
+    state.put('resourceSlices', object('s1'));
+    state.remove('resourceSlices', 's2');
+    state.put('deviceClasses', object('c'));
+    expect([...table.keys()]).toEqual(['deviceClasses c']);
+    const before = log.relevant;
+    state.admit(['resourceSlices']);
+    expect(log.relevant).toBe(before + 1);
+    expect([...table.keys()]).toEqual(['deviceClasses c', 'resourceSlices s1']);
+    state.put('resourceSlices', object('s3'));
+    state.put('resourceClaims', { metadata: { name: 'c', namespace: 'ns' } });
+    expect([...table.keys()]).toEqual(['deviceClasses c', 'resourceSlices s1', 'resourceSlices s3']);
+  });
+
   test('a bind request of another binder that failed makes its pod step back once, and only its pod', async () => {
     const { state, table, clock } = createWorld();
     state.put('pods', pod('p'));

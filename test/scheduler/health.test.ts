@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { NoAnswerError } from '../../src/kubernetes/apiError.ts';
 import { Health, type HealthState } from '../../src/scheduler/health.ts';
-import { TroubleLog } from '../../src/scheduler/logging.ts';
+import { OutageLog, TroubleLog } from '../../src/scheduler/logging.ts';
 import type { LoopStatus } from '../../src/scheduler/loop.ts';
 import { VirtualClock } from '../kubernetes/clocks.ts';
 
@@ -65,4 +65,25 @@ test('a trouble that comes again and again is told once per reason, and when it 
   trouble.over();
   trouble.tell('refused');
   expect(lines).toEqual(['lease: no answer within 0 ms', 'lease: refused', 'lease: well again', 'lease: refused']);
+});
+
+test('an outage is told once per list, and once when it is over for all', () => {
+  const lines: string[] = [];
+  const tell = (fields: { readonly list?: string }, text: string) => lines.push(`${fields.list ?? ''} ${text}`);
+  const outage = new OutageLog({ info: tell, warn: tell } as never);
+  outage.over('pods');
+  for (let i = 0; i < 5; i++) for (const list of ['pods', 'nodes']) outage.tell(list, `no answer within ${i} ms`);
+  outage.over('pods');
+  outage.tell('pods', 'refused');
+  outage.over('nodes');
+  outage.over('nodes');
+  outage.over('pods');
+  outage.tell('pods', 'refused');
+  const again = 'tried again until it succeeds';
+  expect(lines).toEqual([
+    `pods no answer within 0 ms; ${again}`,
+    `nodes no answer within 0 ms; ${again}`,
+    ' the watched lists are well again',
+    `pods refused; ${again}`,
+  ]);
 });
