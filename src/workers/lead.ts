@@ -1,4 +1,5 @@
 import { addSearchCounts, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
+import { Interruption } from '../base/jobFault.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
@@ -122,7 +123,7 @@ export class Lead {
       inTrials = known.inTrials;
     }
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
-      throw new Error('a victim search came out otherwise on another thread');
+      throw new Interruption('a victim search came out otherwise on another thread');
     // The counts of one thread that makes every trial: they must not tell how many there were.
     const sum = walked(before, counts, inTrials);
     addSearchCounts(sum, course.unshared);

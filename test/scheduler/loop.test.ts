@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type CycleReport, emptySearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
+import type { JobFault } from '../../src/base/jobFault.ts';
 import { loadConfig } from '../../src/config/loadConfig.ts';
 import type { CycleResult } from '../../src/runner/cycleRunner.ts';
 import { SchedulingLoop } from '../../src/scheduler/loop.ts';
@@ -23,6 +24,9 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
     most: 0,
     blamed: 0,
     isBlamed: false,
+    faults: [] as JobFault[],
+    named: [] as string[],
+    dueMs: Number.POSITIVE_INFINITY,
     sameUntilMs: Number.NEGATIVE_INFINITY,
   };
   const loop = new SchedulingLoop({
@@ -38,6 +42,8 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         return control.isBlamed;
       },
       succeeded: () => false,
+      blame: (group) => control.named.push(group),
+      dueMs: () => control.dueMs,
     },
     runner: () => ({
       workers: 0,
@@ -57,7 +63,15 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
           staleBindRequests: [],
           sameUntilMs: control.sameUntilMs,
         };
-        return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
+        return {
+          decisions: [],
+          report: report as unknown as CycleReport,
+          cycleMs: 1,
+          restarts: 0,
+          faults: control.faults,
+          searchHandovers: 0,
+          sharedSearches: 0,
+        };
       },
     }),
     observer: { started: () => undefined, finished: () => undefined, failed: (_, delayMs) => failures.push(delayMs) },

@@ -3,17 +3,18 @@ import type { RawDecision, TakenBack } from '../../base/decisions.ts';
 import { formatGoDuration } from '../../base/duration.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
 import { jobCount, mustPipelineWhole } from '../jobs/gang.ts';
-import { createJobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
+import { createJobTree, type JobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
 import { needOf } from '../jobs/selectTasks.ts';
 import { preCheck } from '../placement/prepredicates.ts';
 import { findViolation } from '../queues/capacity.ts';
 import { addJobError } from '../report/jobErrors.ts';
 import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
+import { inTurn } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Statement, undoTo } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
-import { createWaitingJobs, forgetQueue, isWaiting, listWaiting, passOver } from '../victims/entitlement.ts';
+import { createWaitingJobs, forgetQueue, isWaiting, listWaiting, passOver, type WaitingJobs } from '../victims/entitlement.ts';
 import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
@@ -34,45 +35,71 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
   if (candidates.length === 0) return;
   const tree = createJobTree(s, candidates, s.config.queueDepthPerAction[action] ?? -1);
   const waiting = createWaitingJobs(s, candidates);
-  let order: VictimOrder | null = null;
-  const failed = new Set<string>();
+  const run: Run = { s, action, emit, jobLimit, tree, waiting, order: null, failed: new Set() };
   for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
-    const queue = s.jobs.queue[job]!;
-    const tasks = tasksOf(s, tree, job);
-    const key = tasks.length > 0 && isAllowed(s, action, job, tasks) ? requestKey(s, job, tasks) : null;
-    let solution: Solution | null = null;
-    if (key !== null && key !== '' && failed.has(key)) s.search.skipped++;
-    else if (key !== null) {
-      s.search.attempts++;
-      order ??= createVictimOrder(s);
-      const st = createStatement(s);
-      if (!hasGenerator(s)) s.search.unsearched++;
-      else if (mayPreempt(s, action, job, tasks)) {
-        const wanted = { action, job, tasks, order, waiting, jobLimit };
-        if (action === 'reclaim') listWaiting(s, waiting);
-        solution = s.port.find({
-          fingerprint: fingerprintOf(s, job, tasks),
-          // With budgets a search is made several times over, each as far as it goes.
-          isDivisible: !s.safety?.budgets,
-          counts: s.search,
-          run: (course) => searchSafely(st, { ...wanted, course }),
-          undo: () => undoTo(st, 0),
-        });
-      }
-      if (solution === null) failed.add(key);
-      else {
-        s.search.solved++;
-        failed.clear();
-        const victims = finish(st, action, job, solution, emit);
-        reorderVictims(s, order, victims);
-        for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
-        for (const victim of victims) renewJob(s, tree, victim);
-        for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
-      }
-    }
-    if (solution === null) passOver(s, waiting, tree, job);
-    refresh(s, tree, queue);
+    const victims = inTurn(s, job, null, () => serve(run, job));
+    if (victims === null) passOver(s, waiting, tree, job);
+    else noteVictims(run, job, victims);
+    refresh(s, tree, s.jobs.queue[job]!);
   }
+}
+
+/** One run of an action. */
+interface Run {
+  readonly s: Session;
+  readonly action: VictimAction;
+  readonly emit: Emit;
+  readonly jobLimit: number;
+  readonly tree: JobTree;
+  readonly waiting: WaitingJobs;
+  /** Made when somebody is searched for. */
+  order: VictimOrder | null;
+  /** What those asked for that failed since somebody was served. */
+  readonly failed: Set<string>;
+}
+
+/** A job's turn: the jobs that lost pods to it, null = it got nothing. */
+function serve(run: Run, job: number): number[] | null {
+  const { s, action, emit, jobLimit, waiting, failed } = run;
+  const tasks = tasksOf(s, run.tree, job);
+  if (tasks.length === 0 || !isAllowed(s, action, job, tasks)) return null;
+  const key = requestKey(s, job, tasks);
+  if (key !== '' && failed.has(key)) {
+    s.search.skipped++;
+    return null;
+  }
+  s.search.attempts++;
+  run.order ??= createVictimOrder(s);
+  const st = createStatement(s);
+  let solution: Solution | null = null;
+  if (!hasGenerator(s)) s.search.unsearched++;
+  else if (mayPreempt(s, action, job, tasks)) {
+    const wanted = { action, job, tasks, order: run.order, waiting, jobLimit };
+    if (action === 'reclaim') listWaiting(s, waiting);
+    solution = s.port.find({
+      fingerprint: fingerprintOf(s, job, tasks),
+      // With budgets a search is made several times over, each as far as it goes.
+      isDivisible: !s.safety?.budgets,
+      counts: s.search,
+      run: (course) => searchSafely(st, { ...wanted, course }),
+      undo: () => undoTo(st, 0),
+    });
+  }
+  if (solution === null) {
+    failed.add(key);
+    return null;
+  }
+  s.search.solved++;
+  failed.clear();
+  return finish(st, action, job, solution, emit);
+}
+
+/** Those that lost pods have another place in every order. */
+function noteVictims({ s, tree, waiting, order }: Run, job: number, victims: readonly number[]): void {
+  reorderVictims(s, order!, victims);
+  for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
+  for (const victim of victims) renewJob(s, tree, victim);
+  for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
 }
 
 /** Differs, but for odd chances, where threads would not agree on who searches, or on who holds what. */
