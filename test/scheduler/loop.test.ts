@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type CycleReport, emptySearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
 import type { JobFault } from '../../src/base/jobFault.ts';
+import type { PodGroupRow } from '../../src/base/rows.ts';
 import { loadConfig } from '../../src/config/loadConfig.ts';
 import type { CycleResult } from '../../src/runner/cycleRunner.ts';
 import { SchedulingLoop } from '../../src/scheduler/loop.ts';
@@ -221,6 +222,23 @@ describe('when cycles run', () => {
     await end();
   });
 
+  test('jobs that the engine names are set aside, and no cycle counts as failed; one whose time is over has its cycle', async () => {
+    const { clock, state, starts, failures, control, loop, end } = createLoop();
+    state.put('podGroups', { metadata: { name: 'bad', namespace: 'ns', uid: 'u' }, spec: { queue: 'q' } });
+    control.faults = [{ podGroupRow: 0 as PodGroupRow, turn: 1, message: 'boom', stack: 'boom' }];
+    await clock.advance(100);
+    expect([control.named, control.blamed, failures, loop.status().failures]).toEqual([['ns/bad'], 0, [], 0]);
+    control.faults = [];
+    control.dueMs = clock.monotonicMs() + 60_000;
+    const before = starts.length;
+    await clock.advance(59_000);
+    expect(starts).toHaveLength(before);
+    await clock.advance(1_000);
+    expect(starts).toHaveLength(before + 1);
+    control.dueMs = Number.POSITIVE_INFINITY;
+    await end();
+  });
+
   test('a pod that stepped back wakes the loop when its time is over', async () => {
     const { clock, state, starts, end } = createLoop();
     state.put('pods', pod('p'));
@@ -291,6 +309,34 @@ describe('OP-14: the job that makes cycles fail', () => {
     expect([...hidden]).toEqual(['ns/a', 'ns/b']);
     expect(quarantine.failed(new Error('boom'))).toBe(false);
     expect([[...hidden], found]).toEqual([[], []]);
+  });
+
+  test('a job that is named steps aside at once, is told once, and each time for longer', () => {
+    let hidden: ReadonlySet<string> = new Set();
+    let nowMs = 0;
+    const pauses: number[] = [];
+    const quarantine = new Quarantine({
+      state: {
+        waitingGroups: () => ['ns/a', 'ns/b'],
+        hideGroups: (set) => {
+          hidden = set;
+        },
+        group: () => undefined,
+      },
+      clock: { monotonicMs: () => nowMs },
+      onFound: (_group, _error, pauseMs) => pauses.push(pauseMs),
+    });
+    expect(quarantine.dueMs()).toBe(Number.POSITIVE_INFINITY);
+    for (const pauseMs of [60_000, 120_000, 240_000]) {
+      quarantine.blame('ns/b', new Error('boom'));
+      quarantine.blame('ns/b', new Error('boom'));
+      expect([[...hidden], quarantine.dueMs(), pauses.at(-1)]).toEqual([['ns/b'], nowMs + pauseMs, pauseMs]);
+      expect(quarantine.succeeded()).toBe(false);
+      nowMs += pauseMs;
+      expect(quarantine.succeeded()).toBe(true);
+      expect([[...hidden], quarantine.dueMs()]).toEqual([[], Number.POSITIVE_INFINITY]);
+    }
+    expect(pauses).toHaveLength(3);
   });
 
   test('a job that is made again under its name is another job', () => {
