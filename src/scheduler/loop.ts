@@ -113,7 +113,7 @@ export class SchedulingLoop {
       try {
         await this.#cycle();
         this.#failures = 0;
-        this.#isDirty ||= this.#options.quarantine.succeeded();
+        if (this.#options.quarantine.succeeded()) this.#isDirty = true;
       } catch (error) {
         if (signal.aborted) return;
         const isNarrowed = isOfCycle(error) && this.#options.quarantine.failed(error);
@@ -178,7 +178,8 @@ export class SchedulingLoop {
     observer.finished(result, view, sealMs);
     await report(result.report, view);
     for (const fault of result.faults) {
-      this.#options.quarantine.blame(view.texts.get(view.podGroups.keyText[fault.podGroupRow]!), new JobFaultError(fault));
+      const group = view.texts.get(view.podGroups.keyText[fault.podGroupRow]!);
+      if (this.#options.quarantine.blame(group, new JobFaultError(fault))) this.#isDirty = true;
     }
     this.#cycles++;
     this.#lastSuccessMs = clock.monotonicMs();

@@ -61,12 +61,16 @@ export class Quarantine {
     return true;
   }
 
-  /** The engine names this job; the cycle went on without it. */
-  blame(group: string, error: unknown): void {
+  /** The engine names this job; the cycle went on without it. True: another cycle is worth running at once. */
+  blame(group: string, error: unknown): boolean {
     // What runs cannot be hidden: it may be named again, and was told of it.
-    if (this.#isAside(group)) return;
+    if (this.#isAside(group)) return false;
     this.#setAside(group, error);
+    // A search that goes on may have been about this job: without it there may be nobody to find.
+    const isSearchOver = this.#search !== null;
+    this.#search = null;
     this.#hide();
+    return isSearchOver;
   }
 
   /** When the next job may be tried again, on the monotonic clock. */

@@ -43,7 +43,10 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         return control.isBlamed;
       },
       succeeded: () => false,
-      blame: (group) => control.named.push(group),
+      blame: (group) => {
+        control.named.push(group);
+        return false;
+      },
       dueMs: () => control.dueMs,
     },
     runner: () => ({
@@ -337,6 +340,33 @@ describe('OP-14: the job that makes cycles fail', () => {
       expect([[...hidden], quarantine.dueMs()]).toEqual([[], Number.POSITIVE_INFINITY]);
     }
     expect(pauses).toHaveLength(3);
+  });
+
+  test('many at once, more than one cycle bears, are all named, and nobody else is blamed', () => {
+    const groups = Array.from({ length: 300 }, (_, i) => `ns/g${1000 + i}`);
+    const isBad = (i: number): boolean => i % 3 === 1 && i < 250;
+    let hidden: ReadonlySet<string> = new Set();
+    const found: string[] = [];
+    const quarantine = new Quarantine({
+      state: {
+        waitingGroups: () => groups,
+        hideGroups: (set) => {
+          hidden = set;
+        },
+        group: () => undefined,
+      },
+      clock: { monotonicMs: () => 0 },
+      onFound: (group) => found.push(group),
+    });
+    let cycles = 0;
+    for (let isWorth = true; isWorth; cycles++) {
+      const bad = groups.filter((group, i) => isBad(i) && !hidden.has(group));
+      if (bad.length > 50) isWorth = quarantine.failed(new Error('boom'));
+      else isWorth = [...bad.map((group) => quarantine.blame(group, new Error('boom'))), quarantine.succeeded()].includes(true);
+    }
+    const all = groups.filter((_, i) => isBad(i));
+    expect([found.toSorted(), [...hidden].sort()]).toEqual([all, all]);
+    expect(cycles).toBeLessThan(20);
   });
 
   test('a job that is made again under its name is another job', () => {
