@@ -38,9 +38,10 @@ export interface CycleRunner {
   readonly workers: number;
   /**
    * Runs one cycle on a sealed snapshot, one at a time. `onDecisions` gets the decisions of each committed job while the cycle
-   * runs; it is called once per job, also when the cycle has to be repeated. An error on one job costs that job its turn. The snapshot must stay sealed until the promise
-   * settles. Rejects with the engine's own KaiError when it refuses its input, with KaiError CYCLE_FAILED (a thread failed and two repetitions did not help), CYCLE_NOT_DETERMINISTIC
-   * (a repetition decided otherwise), RUNNER_BUSY or RUNNER_CLOSED, and with what `onDecisions` throws.
+   * runs; it is called once per job, also when the cycle has to be repeated. An error on one job costs that job its turn. The
+   * snapshot must stay sealed until the promise settles. Rejects with the engine's own KaiError when it refuses its input, with
+   * KaiError CYCLE_FAILED (a thread failed and two repetitions did not help, or too many jobs made the engine throw),
+   * CYCLE_NOT_DETERMINISTIC (a repetition decided otherwise), RUNNER_BUSY or RUNNER_CLOSED, and with what `onDecisions` throws.
    */
   run(view: SnapshotView, config: SchedulerConfig, nowMs: number, onDecisions?: (batch: readonly Decision[]) => void): Promise<CycleResult>;
   /** Gives up a running cycle, which then rejects with RUNNER_CLOSED, and ends all threads. */

@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from 'vitest';
 import { createAuditor, formatFinding } from '../../src/audit/audit.ts';
 import type { SchedulerConfig } from '../../src/base/config.ts';
-import type { RawDecision } from '../../src/base/decisions.ts';
+import type { CycleReport, RawDecision } from '../../src/base/decisions.ts';
 import type { JobFault } from '../../src/base/jobFault.ts';
 import type { ClusterObjects, Pod } from '../../src/base/objects.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
@@ -135,4 +135,33 @@ test.each(CONFIGS)('whatever jobs they are: %s', async (_name, config) => {
   expect(Math.min(seen.faults / 100, seen.several / 20, seen.untried / 40, seen.victims, seen.decisions / 100)).toBeGreaterThanOrEqual(1);
   // Here each is known before its turn as a victim comes.
   expect(seen.evicted).toBe(0);
+});
+
+test('an error in the report of a job is no reason to decide otherwise', async () => {
+  const config = loadConfig({}).config;
+  let broken = 0;
+  for (let seed = 0; seed < 20; seed++) {
+    const view = snapshotOf(randomCluster(seed));
+    const expected = await inline.run(view, config, CLUSTER_NOW_MS);
+    const isPlain = ({ state, pods }: CycleReport['jobs'][number]): boolean =>
+      state === 'unschedulable' && pods.every(({ message }) => !message.includes('references subgroup'));
+    const row = expected.report.jobs.find(isPlain)?.podGroupRow;
+    if (row === undefined) continue;
+    broken++;
+    // Every second time: it is read once when a cycle opens, then for the texts of reports.
+    let reads = 0;
+    const schedulingBackoff = new Proxy(view.podGroups.schedulingBackoff, {
+      get: (column, at) => {
+        if (at === String(row) && ++reads % 2 === 0) throw new Error('bomb in a report');
+        return column[Number(at)];
+      },
+    });
+    const result = await inline.run({ ...view, podGroups: { ...view.podGroups, schedulingBackoff } }, config, CLUSTER_NOW_MS);
+    expect(result.faults).toMatchObject([{ podGroupRow: row, message: 'bomb in a report' }]);
+    expect(result.decisions).toEqual(expected.decisions);
+    const others = (jobs: CycleReport['jobs']) => jobs.filter(({ podGroupRow }) => podGroupRow !== row);
+    expect(others(result.report.jobs)).toEqual(others(expected.report.jobs));
+    expect(result.report.jobs.filter(({ isBroken }) => isBroken)).toMatchObject([{ podGroupRow: row, state: 'unschedulable', pods: [] }]);
+  }
+  expect(broken).toBeGreaterThan(10);
 });
