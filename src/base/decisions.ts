@@ -87,6 +87,8 @@ export interface JobReport {
    * `safeEviction.maxEvictionsPerWorkloadPerHour`; absent = unchanged.
    */
   readonly recentEvictionsMs?: readonly number[];
+  /** The engine threw on this job: it lost its turn. */
+  readonly isBroken?: boolean;
   /** Text of the StaleJob event, where the job is marked stale. */
   readonly staleMessage?: string;
 }

@@ -1,6 +1,7 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import { type CycleReport, type RawDecision, type SearchCounts, searchCountsSince } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
+import type { JobFault } from '../base/jobFault.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { releaseHeld } from './actions/held.ts';
 import { type Action, EXISTING_ACTIONS, findAction } from './actions/index.ts';
@@ -33,7 +34,8 @@ export function stateBytes(view: SnapshotView, _config: SchedulerConfig): number
 /**
  * Runs one scheduling cycle: open (joins, ledgers, fair shares), the configured actions in order, reports. Pure: the same
  * arguments give the same decisions for any port. `state` is at least `stateBytes` long and need not be zeroed. An action
- * that does not exist is a KaiError with code `UNKNOWN_ACTION`.
+ * that does not exist is a KaiError with code `UNKNOWN_ACTION`. What is thrown while a job has its turn comes out as a
+ * JobFaultError; to go on without that job, run the cycle again with all `faults` so far.
  */
 export function runCycle(
   view: SnapshotView,
@@ -42,9 +44,10 @@ export function runCycle(
   state: SharedArrayBuffer,
   sink: DecisionSink,
   port: SearchPort,
+  faults: readonly JobFault[] = [],
 ): CycleReport {
   const actions = actionsOf(config);
-  const session = openSession(view, config, nowMs, state, port);
+  const session = openSession(view, config, nowMs, state, port, faults);
   sink.phase('open');
   const searchByAction: Record<string, SearchCounts> = {};
   let before = { ...session.search };

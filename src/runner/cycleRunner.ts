@@ -2,17 +2,20 @@ import { availableParallelism } from 'node:os';
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, Decision, DecisionDetails, RawDecision } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
+import { type JobFault, JobFaultError } from '../base/jobFault.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { INLINE_PORT } from '../engine/parallel.ts';
 import { createTimedSink, type EngineModule } from '../workers/protocol.ts';
 import { Delivery } from './delivery.ts';
-import { type AttemptResult, EngineThreads } from './threads.ts';
+import { type AttemptResult, EngineThreads, type Repetition } from './threads.ts';
 
 const REAL_ENGINE_URL = new URL('./engine.ts', import.meta.url).href;
 const DEFAULT_DEADLINE_MS = 60_000;
 const DEFAULT_RING_BYTES = 1 << 20;
 /** A failed cycle is repeated this often; the engine is deterministic, so a fault of its own comes again each time. */
 const MAX_RESTARTS = 2;
+/** So many jobs of one cycle may make the engine throw before the cycle fails as a whole. */
+const MAX_FAULTS = 50;
 
 export interface CycleResult {
   /** In the order of their commits. */
@@ -20,8 +23,10 @@ export interface CycleResult {
   readonly report: CycleReport;
   /** Wall time of the whole run, restarts included. */
   readonly cycleMs: number;
-  /** Attempts that failed before this one. */
+  /** Attempts that failed before this one; not those that failed on one job. */
   readonly restarts: number;
+  /** Jobs on which the engine threw: they lost their turn, all others got theirs. */
+  readonly faults: readonly JobFault[];
   /** Searches that were shared with search workers. */
   readonly searchHandovers: number;
   /** Victim searches whose trials were offered to search workers. */
@@ -33,9 +38,10 @@ export interface CycleRunner {
   readonly workers: number;
   /**
    * Runs one cycle on a sealed snapshot, one at a time. `onDecisions` gets the decisions of each committed job while the cycle
-   * runs; it is called once per job, also when the cycle has to be repeated. The snapshot must stay sealed until the promise
-   * settles. Rejects with the engine's own KaiError when it refuses its input, with KaiError CYCLE_FAILED (a thread failed and two repetitions did not help), CYCLE_NOT_DETERMINISTIC
-   * (a repetition decided otherwise), RUNNER_BUSY or RUNNER_CLOSED, and with what `onDecisions` throws.
+   * runs; it is called once per job, also when the cycle has to be repeated. An error on one job costs that job its turn. The
+   * snapshot must stay sealed until the promise settles. Rejects with the engine's own KaiError when it refuses its input, with
+   * KaiError CYCLE_FAILED (a thread failed and two repetitions did not help, or too many jobs made the engine throw),
+   * CYCLE_NOT_DETERMINISTIC (a repetition decided otherwise), RUNNER_BUSY or RUNNER_CLOSED, and with what `onDecisions` throws.
    */
   run(view: SnapshotView, config: SchedulerConfig, nowMs: number, onDecisions?: (batch: readonly Decision[]) => void): Promise<CycleResult>;
   /** Gives up a running cycle, which then rejects with RUNNER_CLOSED, and ends all threads. */
@@ -114,20 +120,28 @@ class Runner implements CycleRunner {
 
   async #runCycle(view: SnapshotView, config: SchedulerConfig, nowMs: number, delivery: Delivery): Promise<CycleResult> {
     const startMs = performance.now();
-    for (let restarts = 0; ; restarts++) {
+    const faults: JobFault[] = [];
+    for (let restarts = 0, isAlone = false; ; isAlone = true) {
       delivery.startAttempt();
-      const attempt = await this.#attempt(view, config, nowMs, delivery, restarts > 0);
+      const attempt = await this.#attempt(view, config, nowMs, delivery, { isAlone, faults });
       this.#throwIfClosed();
       if (attempt.ok) {
         delivery.endAttempt(attempt.batches);
         const { report, handovers: searchHandovers, sharedSearches } = attempt;
         const cycleMs = performance.now() - startMs;
-        return { decisions: delivery.decisions, report, cycleMs, restarts, searchHandovers, sharedSearches };
+        return { decisions: delivery.decisions, report, cycleMs, restarts, faults, searchHandovers, sharedSearches };
       }
       if (attempt.refusal !== undefined) throw attempt.refusal;
-      if (restarts === MAX_RESTARTS || this.#threads === undefined) {
-        throw new KaiError('CYCLE_FAILED', `the scheduling cycle failed ${restarts + 1} time(s), at last: ${attempt.cause}`);
+      const { fault } = attempt;
+      if (fault !== undefined) {
+        // The same on every thread: only another job set aside can help.
+        const isNew = faults.length < MAX_FAULTS && faults.every(({ podGroupRow }) => podGroupRow !== fault.podGroupRow);
+        if (!attempt.isShared && !isNew) throw cycleFailed(`on ${faults.length + 1} jobs`, attempt.cause);
+        if (!attempt.isShared) faults.push(fault);
+        continue;
       }
+      if (restarts === MAX_RESTARTS || this.#threads === undefined) throw cycleFailed(`${restarts + 1} time(s)`, attempt.cause);
+      restarts++;
     }
   }
 
@@ -136,7 +150,7 @@ class Runner implements CycleRunner {
     config: SchedulerConfig,
     nowMs: number,
     delivery: Delivery,
-    isRepetition: boolean,
+    repetition: Repetition,
   ): Promise<AttemptResult> {
     let engine: EngineModule;
     let stateBytes: number;
@@ -147,14 +161,18 @@ class Runner implements CycleRunner {
       return failureOf(error);
     }
     this.#throwIfClosed();
-    if (this.#threads !== undefined) return this.#threads.run(view, config, nowMs, stateBytes, delivery, isRepetition);
+    if (this.#threads !== undefined) return this.#threads.run(view, config, nowMs, stateBytes, delivery, repetition);
     if (this.#inlineState.byteLength < stateBytes) this.#inlineState = new SharedArrayBuffer(stateBytes);
-    return runInline(engine, view, config, nowMs, this.#inlineState, delivery);
+    return runInline(engine, view, config, nowMs, this.#inlineState, delivery, repetition.faults);
   }
 }
 
 function loadEngine(url: string): Promise<EngineModule> {
   return url === REAL_ENGINE_URL ? import('./engine.ts') : (import(url) as Promise<EngineModule>);
+}
+
+function cycleFailed(howOften: string, cause: string): KaiError {
+  return new KaiError('CYCLE_FAILED', `the scheduling cycle failed ${howOften}, at last: ${cause}`);
 }
 
 /** The cycle on this thread. No restart: a pure function that threw once throws again. */
@@ -165,6 +183,7 @@ function runInline(
   nowMs: number,
   state: SharedArrayBuffer,
   delivery: Delivery,
+  faults: readonly JobFault[],
 ): AttemptResult {
   let batches = 0;
   let refusal: { readonly error: unknown } | undefined;
@@ -178,7 +197,7 @@ function runInline(
     }
   });
   try {
-    const report = engine.runCycle(view, config, nowMs, state, sink, INLINE_PORT);
+    const report = engine.runCycle(view, config, nowMs, state, sink, INLINE_PORT, faults);
     return { ok: true, report: { ...report, phaseMs }, batches, handovers: 0, sharedSearches: 0 };
   } catch (error) {
     if (refusal !== undefined) throw refusal.error;
@@ -187,8 +206,9 @@ function runInline(
 }
 
 function failureOf(error: unknown): AttemptResult {
-  if (error instanceof KaiError) return { ok: false, cause: error.message, refusal: error };
-  return { ok: false, cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  if (error instanceof JobFaultError) return { ok: false, cause: error.fault.stack, fault: error.fault, isShared: false };
+  if (error instanceof KaiError) return { ok: false, cause: error.message, refusal: error, isShared: false };
+  return { ok: false, isShared: false, cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
 /** Details cross the ring as JSON; the same here, so that one consumer sees one form. */

@@ -4,6 +4,7 @@ import { resetRing, ringBytes } from '../base/byteRing.ts';
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
+import type { JobFault } from '../base/jobFault.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import {
   boardBytes,
@@ -30,7 +31,23 @@ export type AttemptResult =
       readonly handovers: number;
       readonly sharedSearches: number;
     }
-  | { readonly ok: false; readonly cause: string; readonly refusal?: KaiError };
+  | {
+      readonly ok: false;
+      readonly cause: string;
+      readonly refusal?: KaiError | undefined;
+      /** The job that it was about. */
+      readonly fault?: JobFault | undefined;
+      /** Work was shared: another run, on one thread, may never come to what failed. */
+      readonly isShared: boolean;
+    };
+
+/** What earlier attempts at a cycle mean for the next. */
+export interface Repetition {
+  /** Nothing is shared: what failed may have been another thread's, or of a trial that did not matter. */
+  readonly isAlone: boolean;
+  /** Jobs that are set aside, each from its turn on; only with `isAlone`. */
+  readonly faults: readonly JobFault[];
+}
 
 export interface ThreadOptions {
   readonly workers: number;
@@ -63,8 +80,8 @@ export class EngineThreads {
   }
 
   /**
-   * One attempt at a cycle. A failed one leaves no thread and no memory of it behind. A repetition makes its victim searches
-   * alone: the fault may have been a follower's. Rejects with what `delivery.take` throws.
+   * One attempt at a cycle. A failed one leaves no thread and no memory of it behind, unless it was about a job and all
+   * threads have ended their work. Rejects with what `delivery.take` throws.
    */
   async run(
     view: SnapshotView,
@@ -72,19 +89,20 @@ export class EngineThreads {
     nowMs: number,
     stateBytes: number,
     delivery: Delivery,
-    isRepetition: boolean,
+    repetition: Repetition,
   ): Promise<AttemptResult> {
     this.#prepare(stateBytes);
     const attempt = new Attempt(this.#control, new DecisionReader(this.#ring, config.actions));
     this.#attempt = attempt;
     let isClean = false;
     try {
-      this.#start(attempt, view, config, nowMs, isRepetition);
+      this.#start(attempt, view, config, nowMs, repetition);
       const plan = await attempt.finish(this.#options.cycleDeadlineMs, delivery);
-      isClean = plan !== undefined;
+      isClean = plan !== undefined || attempt.isFaultOnly;
       if (plan === undefined) {
         const cause = [attempt.cause, this.#poolError].filter((text) => text !== '').join('; ');
-        return { ok: false, cause, refusal: attempt.refusal };
+        const isShared = !repetition.isAlone && this.#options.workers > 1;
+        return { ok: false, cause, refusal: attempt.refusal, fault: attempt.fault, isShared };
       }
       this.#handoverMs = plan.handoverMs;
       this.#isSearchBound = plan.isSearchBound;
@@ -126,8 +144,9 @@ export class EngineThreads {
     return pool;
   }
 
-  #start(attempt: Attempt, view: SnapshotView, config: SchedulerConfig, nowMs: number, isRepetition: boolean): void {
+  #start(attempt: Attempt, view: SnapshotView, config: SchedulerConfig, nowMs: number, repetition: Repetition): void {
     const pool = this.#pool!;
+    const searchers = repetition.isAlone ? 0 : this.#options.workers - 1;
     const task = {
       engineUrl: this.#options.engineUrl,
       snapshot: view.buffer,
@@ -140,15 +159,15 @@ export class EngineThreads {
     const planTask: PlanTask = {
       ...task,
       ring: this.#ring,
-      searchers: this.#options.workers - 1,
+      searchers,
       handoverMs: this.#handoverMs,
       isHandoverFixed: !Number.isNaN(this.#options.searchHandoverMs),
-      isSharing: !isRepetition,
+      faults: repetition.faults,
       isSearchBound: this.#isSearchBound,
       reluctance: this.#reluctance,
     };
     attempt.watchPlan(pool.run(planTask, { name: 'plan' }) as Promise<PlanResult>);
-    for (let i = 1; i < this.#options.workers; i++) {
+    for (let i = 1; i <= searchers; i++) {
       attempt.watchSearch(i, pool.run({ ...task, index: i } satisfies SearchTask, { name: 'searchLoop' }) as Promise<SearchResult>);
     }
   }
@@ -180,15 +199,24 @@ type Plan = Extract<PlanResult, { ok: true }>;
 class Attempt {
   cause = '';
   refusal: KaiError | undefined;
+  fault: JobFault | undefined;
   readonly #control: Int32Array;
   readonly #reader: DecisionReader;
   readonly #tasks: Promise<void>[] = [];
   #plan: Plan | undefined;
   #isFailed = false;
+  /** Something else than an error about a job. */
+  #isBroken = false;
+  #areAllFree = false;
 
   constructor(control: SharedArrayBuffer, reader: DecisionReader) {
     this.#control = new Int32Array(control);
     this.#reader = reader;
+  }
+
+  /** Nothing else went wrong, and nobody works on it any more. */
+  get isFaultOnly(): boolean {
+    return this.fault !== undefined && !this.#isBroken && this.#areAllFree;
   }
 
   watchPlan(task: Promise<PlanResult>): void {
@@ -204,7 +232,10 @@ class Attempt {
 
   /** Drains decisions until the plan is there and all threads are free again; undefined when the attempt failed. */
   async finish(deadlineMs: number, delivery: Delivery): Promise<Plan | undefined> {
-    const timer = setTimeout(() => this.fail(`no result within ${deadlineMs} ms`), deadlineMs);
+    const timer = setTimeout(() => {
+      this.#isBroken = true;
+      this.fail(`no result within ${deadlineMs} ms`);
+    }, deadlineMs);
     try {
       await this.#reader.drain(
         () => this.#plan !== undefined,
@@ -242,7 +273,10 @@ class Attempt {
     const grace = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, GRACE_MS);
     });
-    await Promise.race([Promise.all(this.#tasks), grace]);
+    const allFree = Promise.all(this.#tasks).then(() => {
+      this.#areAllFree = true;
+    });
+    await Promise.race([allFree, grace]);
     clearTimeout(timer);
   }
 
@@ -252,10 +286,15 @@ class Attempt {
         if (result.ok) onSuccess(result as Extract<R, { ok: true }>);
         else {
           if (result.code === 'REFUSED') this.refusal ??= new KaiError(result.kaiCode, result.message);
+          this.fault ??= result.fault;
+          this.#isBroken ||= result.code === 'FAILED';
           this.fail(result.code === 'CANCELLED' ? '' : `${who} failed: ${result.message}`);
         }
       },
-      (error: unknown) => this.fail(`${who} was lost: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) => {
+        this.#isBroken = true;
+        this.fail(`${who} was lost: ${error instanceof Error ? error.message : String(error)}`);
+      },
     );
     this.#tasks.push(watched);
   }

@@ -120,7 +120,7 @@ export class Decider {
       state,
       clock,
       onFound: (group, error, pauseMs) => {
-        log.error({ podGroup: group, pauseMs, err: errorText(error) }, 'this job makes the scheduling cycle fail and is set aside');
+        log.error({ podGroup: group, pauseMs, err: errorText(error) }, 'this job makes the engine fail and is set aside');
         reporter.reportBroken(group, error);
       },
     });

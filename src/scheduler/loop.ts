@@ -3,11 +3,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, Decision } from '../base/decisions.ts';
 import { KaiError } from '../base/errors.ts';
+import { JobFaultError } from '../base/jobFault.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import { backoffMs, type Clock } from '../kubernetes/clock.ts';
 import type { CycleResult, CycleRunner } from '../runner/cycleRunner.ts';
 import { Settled } from '../runner/settled.ts';
 import type { ClusterState } from './clusterState.ts';
+import type { Quarantine } from './quarantine.ts';
 
 /** Pause after a cycle when the flag `schedule-period` is not given: events that come together make one cycle. */
 export const DEFAULT_PAUSE_MS = 50;
@@ -25,8 +27,8 @@ export interface LoopOptions {
   readonly pauseMs: () => number;
   readonly take: (batch: readonly Decision[]) => void;
   readonly report: (report: CycleReport, view: SnapshotView) => Promise<void>;
-  /** Looks for the job that makes cycles fail. True: the next cycle is to run at once. */
-  readonly quarantine: { failed(error: unknown): boolean; succeeded(): boolean };
+  /** Keeps jobs away that make the engine fail, and looks for those that nobody can name. True: the next cycle is to run at once. */
+  readonly quarantine: Pick<Quarantine, 'failed' | 'succeeded' | 'blame' | 'dueMs'>;
   readonly observer: LoopObserver;
 }
 
@@ -112,7 +114,7 @@ export class SchedulingLoop {
       try {
         await this.#cycle();
         this.#failures = 0;
-        this.#isDirty ||= this.#options.quarantine.succeeded();
+        if (this.#options.quarantine.succeeded()) this.#isDirty = true;
       } catch (error) {
         if (signal.aborted) return;
         const isNarrowed = isOfCycle(error) && this.#options.quarantine.failed(error);
@@ -129,13 +131,13 @@ export class SchedulingLoop {
   }
 
   async #untilDue(signal: AbortSignal): Promise<void> {
-    const { clock, state, pauseMs } = this.#options;
+    const { clock, state, pauseMs, quarantine } = this.#options;
     while (!signal.aborted) {
       const expiryMs = state.expire();
       const nowMs = clock.monotonicMs();
       const soonestMs = this.#lastEndMs + pauseMs();
       const heartbeatMs = this.#isWorkWaiting ? this.#lastEndMs + Math.max(HEARTBEAT_MS, pauseMs()) : Number.POSITIVE_INFINITY;
-      const dueMs = this.#isDirty ? soonestMs : heartbeatMs;
+      const dueMs = this.#isDirty ? soonestMs : Math.min(heartbeatMs, Math.max(soonestMs, quarantine.dueMs()));
       if (dueMs <= nowMs) return;
       await this.#sleep(Math.min(dueMs, expiryMs) - nowMs, signal);
     }
@@ -178,6 +180,10 @@ export class SchedulingLoop {
     this.#isWorkWaiting = result.report.jobs.some(isWaiting) || result.decisions.length > 0;
     observer.finished(result, view, sealMs);
     await report(result.report, view);
+    for (const fault of result.faults) {
+      const group = view.texts.get(view.podGroups.keyText[fault.podGroupRow]!);
+      if (this.#options.quarantine.blame(group, new JobFaultError(fault))) this.#isDirty = true;
+    }
     this.#cycles++;
     this.#lastSuccessMs = clock.monotonicMs();
   }

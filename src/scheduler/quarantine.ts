@@ -1,5 +1,5 @@
-// A cycle that fails each time fails because of some job. Bisection over the waiting jobs finds it; it steps aside for a while, and all
-// others are served.
+// A job that makes the engine fail steps aside for a while, and all others are served. Mostly the engine names it; when a cycle fails
+// each time without a name (a crash, a hang), bisection over the waiting jobs finds it.
 import type { Clock } from '../kubernetes/clock.ts';
 import type { ClusterState } from './clusterState.ts';
 
@@ -26,7 +26,7 @@ interface Search {
 export interface QuarantineOptions {
   readonly state: Pick<ClusterState, 'waitingGroups' | 'hideGroups' | 'group'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** The job that makes cycles fail; it is not tried for `pauseMs`. */
+  /** The job that makes the engine fail; it is not tried for `pauseMs`. */
   readonly onFound: (groupKey: string, error: unknown, pauseMs: number) => void;
 }
 
@@ -61,6 +61,25 @@ export class Quarantine {
     return true;
   }
 
+  /** The engine names this job; the cycle went on without it. True: another cycle is worth running at once. */
+  blame(group: string, error: unknown): boolean {
+    // What runs cannot be hidden: it may be named again, and was told of it.
+    if (this.#isAside(group)) return false;
+    this.#setAside(group, error);
+    // A search that goes on may have been about this job: without it there may be nobody to find.
+    const isSearchOver = this.#search !== null;
+    this.#search = null;
+    this.#hide();
+    return isSearchOver;
+  }
+
+  /** When the next job may be tried again, on the monotonic clock. */
+  dueMs(): number {
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const { untilMs } of this.#offenders.values()) if (untilMs > 0) dueMs = Math.min(dueMs, untilMs);
+    return dueMs;
+  }
+
   /** To be called after a cycle that succeeded. True: another one is worth running at once. */
   succeeded(): boolean {
     if (this.#search !== null) {
@@ -73,17 +92,19 @@ export class Quarantine {
 
   #narrow(search: Search): void {
     if (search.failing - search.served > 1) search.visible = (search.served + search.failing) >> 1;
-    else this.#convict(search.groups[search.failing - 1]!);
+    else {
+      this.#search = null;
+      this.#setAside(search.groups[search.failing - 1]!, this.#error);
+    }
     this.#hide();
   }
 
-  #convict(group: string): void {
+  #setAside(group: string, error: unknown): void {
     const { clock, onFound } = this.#options;
     const failures = (this.#offenders.get(group)?.failures ?? 0) + 1;
     const pauseMs = Math.min(MAX_MS, FIRST_MS * 2 ** (failures - 1));
     this.#offenders.set(group, { uid: this.#uidOf(group), untilMs: clock.monotonicMs() + pauseMs, failures });
-    this.#search = null;
-    onFound(group, this.#error, pauseMs);
+    onFound(group, error, pauseMs);
   }
 
   #isAside(group: string): boolean {

@@ -1,6 +1,7 @@
 // Tells users what a cycle found: conditions, annotations, events (spec 01 section 5). Only what is new to them is written.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CycleReport, JobReport } from '../base/decisions.ts';
+import { faultText } from '../base/jobFault.ts';
 import type { Pod, PodGroup } from '../base/objects.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import type { Clock } from '../kubernetes/clock.ts';
@@ -86,8 +87,7 @@ export class Reporter {
     const { state, writes, clock, nodePoolLabelKey } = this.#options;
     const group = state.group(key);
     if (group === undefined) return;
-    const detail = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
-    const message = `The scheduler failed on this workload and tries it again later. Internal error: ${detail}`;
+    const message = faultText(error);
     const told = this.#toldOf(key, group);
     const pool = group.metadata.labels?.[nodePoolLabelKey] || 'default';
     const conditions = brokenConditions(group, message, pool, told.lastTransition, clock.nowMs());
@@ -106,6 +106,8 @@ export class Reporter {
     if (group === undefined || (uidText >= 0 && view.texts.get(uidText) !== group.metadata.uid) || group.metadata.deletionTimestamp) return;
     const told = this.#toldOf(key, group);
     this.#writeAnnotations(key, group, job);
+    // `reportBroken` tells it, and only once.
+    if (job.isBroken) return;
     this.#writeConditions(key, group, job, told);
     this.#tellEvents(group, job, told);
   }

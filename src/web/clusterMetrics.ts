@@ -84,6 +84,7 @@ export function createClusterMetrics(
   const preempted = counter('total_preemption_attempts', 'Jobs that got room by preemption');
   const restarts = counter('cycle_restarts_total', 'Attempts at cycles that were repeated because a thread failed');
   const failed = counter('cycle_failures_total', 'Cycles that came to nothing');
+  const jobFaults = counter('job_faults_total', 'Jobs that lost their turn in a cycle because of an error of the engine');
   const bindFailures = counter('bind_failures_total', 'Bindings that failed and were undone');
   const overtaken = counter('decisions_overtaken_total', 'Decisions dropped because of what happened meanwhile', ['kind']);
   const evictedPods = counter('pod_group_evicted_pods_total', 'Evicted pods', ['podgroup', 'namespace', 'uid', 'nodepool', 'action']);
@@ -114,6 +115,7 @@ export function createClusterMetrics(
       base.observe({ decisions: result.decisions, report: result.report, cycleMs: result.cycleMs, waitedMs: waited.splice(0) });
       sealSeconds.observe(sealMs / 1000);
       restarts.inc(result.restarts);
+      jobFaults.inc(result.faults.length);
       for (const { action, kind } of result.decisions) decisions.inc({ action, kind });
       preempted.inc(result.report.searchByAction.preempt?.solved ?? 0);
       for (const [count, value] of Object.entries(result.report.search)) searches.inc({ count }, value);

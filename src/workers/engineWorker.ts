@@ -2,6 +2,7 @@
 import { RingWriter } from '../base/byteRing.ts';
 import { BatchEncoder } from '../base/decisionCodec.ts';
 import { KaiError } from '../base/errors.ts';
+import { JobFaultError } from '../base/jobFault.ts';
 import type { SearchContext } from '../engine/cycle.ts';
 import { CycleCancelled, throwIfCancelled } from './cancel.ts';
 import { CycleOver, FollowerPort } from './follow.ts';
@@ -54,7 +55,7 @@ function runPlan(engine: EngineModule, task: PlanTask, control: Int32Array): Pla
     batches++;
   });
   const lead = new Lead(control, {
-    followers: task.isSharing ? task.searchers : 0,
+    followers: task.searchers,
     memory: task.board,
     isSearchBound: task.isSearchBound,
     reluctance: task.reluctance,
@@ -62,7 +63,7 @@ function runPlan(engine: EngineModule, task: PlanTask, control: Int32Array): Pla
   });
   const port = createParallelPort(control, task.searchers, task.handoverMs, task.isHandoverFixed, lead);
   const view = engine.viewSnapshot(task.snapshot);
-  const report = engine.runCycle(view, task.config, task.nowMs, task.state, sink, port);
+  const report = engine.runCycle(view, task.config, task.nowMs, task.state, sink, port, task.faults);
   const { handovers, handoverMs } = port;
   const { sharedSearches, isSearchBound, reluctance } = lead;
   return { ok: true, report: { ...report, phaseMs }, batches, handovers, handoverMs, sharedSearches, isSearchBound, reluctance };
@@ -147,6 +148,10 @@ function stopSearch(control: Int32Array): void {
 
 function failureOf(error: unknown): TaskFailure {
   if (error instanceof CycleCancelled) return { ok: false, code: 'CANCELLED', message: 'cancelled', kaiCode: '' };
+  if (error instanceof JobFaultError) {
+    const { fault } = error;
+    return { ok: false, code: 'JOB_FAILED', message: fault.stack, kaiCode: '', fault };
+  }
   if (error instanceof KaiError) return { ok: false, code: 'REFUSED', message: error.message, kaiCode: error.code };
   return { ok: false, code: 'FAILED', message: error instanceof Error ? (error.stack ?? error.message) : String(error), kaiCode: '' };
 }

@@ -1,3 +1,4 @@
+import { Interruption } from '../base/jobFault.ts';
 import type { SearchPort, SearchRequest, SharedSearch } from '../engine/parallel.ts';
 import { WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, EXHAUSTED, FAILED } from './board.ts';
@@ -5,7 +6,7 @@ import { CONTROL, SEARCHER_HEARTBEAT_MS } from './protocol.ts';
 import { HelperCourse, KnownCourse, KnownEnd, sleepUntilRung } from './teamwork.ts';
 
 /** Thrown by the port when the planner needs no more help; ends the follower's cycle. */
-export class CycleOver extends Error {}
+export class CycleOver extends Interruption {}
 
 /** The port of a search worker that follows a cycle: it knows what came of every attempt, and joins the search that goes on. */
 export class FollowerPort implements SearchPort {
@@ -89,5 +90,5 @@ function throwIfOver(control: Int32Array): void {
 }
 
 function diverged(): Error {
-  return new Error('a search worker that follows the cycle came to another state than the planner');
+  return new Interruption('a search worker that follows the cycle came to another state than the planner');
 }

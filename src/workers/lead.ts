@@ -1,3 +1,4 @@
+import { Interruption } from '../base/jobFault.ts';
 import { type SharedSearch, WHOLE_COURSE } from '../engine/parallel.ts';
 import { Board, EXHAUSTED, FAILED, NO_TRIAL } from './board.ts';
 import { throwIfCancelled } from './cancel.ts';
@@ -125,7 +126,7 @@ export class Lead {
       inTrials = known.inTrials;
     }
     if ((found !== null) !== (stop.trial < NO_TRIAL && stop.isFound))
-      throw new Error('a victim search came out otherwise on another thread');
+      throw new Interruption('a victim search came out otherwise on another thread');
     // The counts of one thread that makes every trial: they must not tell how many there were.
     const sum = createRow();
     countsSince(counts, inTrials, sum);

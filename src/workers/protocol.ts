@@ -1,5 +1,6 @@
 import type { SchedulerConfig } from '../base/config.ts';
 import type { CycleReport, RawDecision } from '../base/decisions.ts';
+import type { JobFault } from '../base/jobFault.ts';
 import type { SnapshotView } from '../base/snapshotView.ts';
 import type { DecisionSink, followCycle, openSearch, runCycle, stateBytes } from '../engine/cycle.ts';
 
@@ -109,8 +110,8 @@ export interface PlanTask extends CycleTask {
   readonly handoverMs: number;
   /** The threshold is given and not adapted. */
   readonly isHandoverFixed: boolean;
-  /** Search workers may help with victim searches. */
-  readonly isSharing: boolean;
+  /** Jobs on which earlier runs of this cycle threw; with any, nothing is shared. */
+  readonly faults: readonly JobFault[];
   /** The cycle before was spent searching for victims: search workers follow from the start. */
   readonly isSearchBound: boolean;
   /** What the cycles before made of help with victim searches: see workers/lead.ts. */
@@ -127,11 +128,13 @@ export interface JobOrderTask {
 /** Failures are data: class and fields of a thrown error are lost between threads. */
 export interface TaskFailure {
   readonly ok: false;
-  /** FAILED: something threw. REFUSED: the engine refused its input with a KaiError. CANCELLED: given up because another part failed. */
-  readonly code: 'FAILED' | 'REFUSED' | 'CANCELLED';
+  /** FAILED: something threw. JOB_FAILED: it was about one job. REFUSED: the engine refused its input with a KaiError. CANCELLED: given up because another part failed. */
+  readonly code: 'FAILED' | 'JOB_FAILED' | 'REFUSED' | 'CANCELLED';
   readonly message: string;
   /** Code of the KaiError, '' for other failures. */
   readonly kaiCode: string;
+  /** With JOB_FAILED. */
+  readonly fault?: JobFault;
 }
 export type PlanResult =
   | {

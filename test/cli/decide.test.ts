@@ -66,6 +66,7 @@ function fakeParts(seen: Seen): DecideParts {
           report: waitingReport(view),
           cycleMs: 2.5,
           restarts: 0,
+          faults: [],
           searchHandovers: 0,
           sharedSearches: 0,
         };

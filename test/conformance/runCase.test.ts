@@ -47,7 +47,7 @@ function scripted(turns: readonly Turn[]): Pick<CycleRunner, 'run'> {
   let cycle = 0;
   const run = async (view: SnapshotView, config: SchedulerConfig, nowMs: number): Promise<CycleResult> => {
     const { decisions, jobs = [] } = turns[cycle++]?.(view, config, nowMs) ?? { decisions: [] };
-    return { decisions, report: { ...EMPTY_REPORT, jobs }, cycleMs: 0, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
+    return { decisions, report: { ...EMPTY_REPORT, jobs }, cycleMs: 0, restarts: 0, faults: [], searchHandovers: 0, sharedSearches: 0 };
   };
   return { run };
 }

@@ -37,6 +37,8 @@ function script(values: Partial<FakeScript>): FakeScript {
     followFault: 'none',
     faultJob: 20,
     faultTimes: 1,
+    bombs: [],
+    isWithoutBombs: false,
     counters: new SharedArrayBuffer(64),
     ...values,
   };
@@ -188,10 +190,12 @@ describe('failures', () => {
     expect(batches.length).toBeLessThan(whole.length);
   });
 
-  it('names a search worker as the cause', async () => {
+  it('does without search workers that fail each time', async () => {
     const runner = createRunner({ workers: 2, searchHandoverMs: WHOLE });
     const values = script({ searchFault: 'throw', faultTimes: 99 });
-    await expect(runner.run(view, configOf(values), NOW_MS)).rejects.toThrow('search worker 1 failed: TypeError: fault on demand');
+    const { decisions, restarts } = await runner.run(view, configOf(values), NOW_MS);
+    expect([JSON.stringify(decisions), restarts]).toEqual([await inline({}), 1]);
+    expect(new Int32Array(values.counters)[COUNTER.faults]).toBe(1);
   });
 
   it('rejects alike when the inline engine throws', async () => {
@@ -239,6 +243,61 @@ describe('failures', () => {
       message: expect.stringContaining('noEngine'),
     });
     await runner.close();
+  });
+});
+
+describe('errors on one job', () => {
+  it.each([
+    [0, WHOLE],
+    [1, WHOLE],
+    [2, WHOLE],
+    [3, WHOLE],
+    [3, SHARED],
+  ])('cost these jobs their turns and nobody else anything: %i workers, hand-over from %d ms', async (workers, searchHandoverMs) => {
+    const runner = createRunner({ workers, searchHandoverMs });
+    for (const bombs of [[20], [0, 1, 17, 39], Array.from({ length: 40 }, (_, job) => job)]) {
+      const batches: Decision[] = [];
+      const values = script({ bombs, finds: [[6, 4, true]] });
+      const { decisions, faults, restarts } = await runner.run(view, configOf(values), NOW_MS, (batch) => batches.push(...batch));
+      expect(JSON.stringify(decisions)).toBe(await inline({ bombs, isWithoutBombs: true, finds: [[6, 4, true]] }));
+      expect(batches).toEqual(decisions); // each was handed on once
+      expect(faults).toEqual(
+        bombs.map((job) => ({ podGroupRow: job, turn: job + 1, message: `bomb ${job}`, stack: `bomb ${job} somewhere` })),
+      );
+      expect(restarts).toBe(0);
+    }
+    expect((await runner.run(view, configOf(script({})), NOW_MS)).faults).toEqual([]);
+  });
+
+  it.each([0, 2])('fail the cycle when there is no end to them, workers %i', async (workers) => {
+    const values = script({ jobs: 100, bombs: Array.from({ length: 60 }, (_, i) => 30 + i) });
+    const batches: Decision[] = [];
+    const run = createRunner({ workers }).run(view, configOf(values), NOW_MS, (batch) => batches.push(...batch));
+    await expect(run).rejects.toMatchObject({ code: 'CYCLE_FAILED', message: expect.stringContaining('on 51 jobs, at last: ') });
+    await expect(run).rejects.toThrow('bomb 80 somewhere');
+    expect(JSON.stringify(batches)).toBe(await inline({ jobs: 30 }));
+  });
+
+  it.each([0, 1, 2])('fail the cycle when a job that is set aside throws all the same, workers %i', async (workers) => {
+    const run = createRunner({ workers }).run(view, configOf(script({ planFault: 'blame', faultTimes: 99 })), NOW_MS);
+    await expect(run).rejects.toMatchObject({ code: 'CYCLE_FAILED', message: expect.stringContaining('bomb 20') });
+  });
+
+  it('count only when one thread alone comes to them', async () => {
+    const finds: FakeScript['finds'] = [[6, 4, true]];
+    for (const fault of [{ planFault: 'blame' }, { followFault: 'blame' }] as const) {
+      const values = script({ ...fault, finds });
+      const result = await createRunner({ workers: 2, searchHandoverMs: WHOLE }).run(view, configOf(values), NOW_MS);
+      expect(new Int32Array(values.counters)[COUNTER.faults]).toBe(1);
+      expect([result.faults, result.restarts, JSON.stringify(result.decisions)]).toEqual([[], 0, await inline({ finds })]);
+    }
+  });
+
+  it('end no thread', async () => {
+    const runner = createRunner({ workers: 2 });
+    const values = script({ bombs: [3, 4, 5, 6, 7, 8] });
+    await runner.run(view, configOf(values), NOW_MS);
+    expect(new Int32Array(values.counters)[COUNTER.threads]).toBeLessThanOrEqual(2);
   });
 });
 

@@ -3,12 +3,13 @@
 import type { SchedulerConfig } from '../../src/base/config.ts';
 import { type CycleReport, emptySearchCounts, type RawDecision, type SearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
+import { type JobFault, JobFaultError } from '../../src/base/jobFault.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../src/base/rows.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import type { DecisionSink, SearchContext } from '../../src/engine/cycle.ts';
 import { type Course, type SearchPort, TrialEnd } from '../../src/engine/parallel.ts';
 
-export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'reject later' | 'decide otherwise' | 'decide less';
+export type Fault = 'none' | 'throw' | 'exit' | 'hang' | 'refuse' | 'blame' | 'reject later' | 'decide otherwise' | 'decide less';
 
 export interface FakeScript {
   readonly jobs: number;
@@ -24,13 +25,19 @@ export interface FakeScript {
   readonly finds: readonly (readonly [trials: number, end: number, isFound: boolean])[];
   readonly followFault: Fault;
   readonly faultJob: number;
+  /** Jobs that make the planner throw in their turn, unless they are set aside. */
+  readonly bombs: readonly number[];
+  /** The same jobs are passed over: what is decided without them. */
+  readonly isWithoutBombs: boolean;
   /** How many attempts fail. */
   readonly faultTimes: number;
   /** Int32 words of COUNTER, shared by all threads. */
   readonly counters: SharedArrayBuffer;
 }
-export const COUNTER = { faults: 0, searched: 1, opened: 2, trials: 3, helped: 4 } as const;
+export const COUNTER = { faults: 0, searched: 1, opened: 2, trials: 3, helped: 4, threads: 5 } as const;
 const SLOTS = 4;
+/** This thread has planned nothing yet. */
+let isNewThread = true;
 
 export function fakeSnapshot(nodes: number): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(8);
@@ -78,8 +85,13 @@ function fill(state: SharedArrayBuffer, nodes: number, slot: number, seed: numbe
   }
 }
 
+function faultOf(job: number): JobFault {
+  return { podGroupRow: job as PodGroupRow, turn: job + 1, message: `bomb ${job}`, stack: `bomb ${job} somewhere` };
+}
+
 function fail(fault: Fault): void {
   if (fault === 'throw') throw new TypeError('fault on demand');
+  if (fault === 'blame') throw new JobFaultError(faultOf(20));
   if (fault === 'refuse') throw new KaiError('UNKNOWN_ACTION', 'refused on demand');
   if (fault === 'exit') process.exit(3);
   if (fault === 'hang') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
@@ -185,10 +197,13 @@ export function runCycle(
   state: SharedArrayBuffer,
   sink: DecisionSink,
   port: SearchPort,
+  faults: readonly JobFault[] = [],
 ): CycleReport {
   const script = scriptOf(config);
   const counters = new Int32Array(script.counters);
   const nodes = view.nodes.rows;
+  if (isNewThread) Atomics.add(counters, COUNTER.threads, 1);
+  isNewThread = false;
   new Float64Array(state).fill(0);
   const picks = new Float64Array(state, 0, nodes);
   const isRepeated = Atomics.load(counters, COUNTER.faults) > 0;
@@ -209,6 +224,10 @@ export function runCycle(
     const scores = new Float64Array(state, 8 * nodes * (1 + slot), nodes);
     let best = 0;
     for (let i = 1; i < nodes; i++) if (scores[i]! > scores[best]!) best = i;
+    if (script.bombs.includes(job)) {
+      if (script.isWithoutBombs || faults.some(({ podGroupRow, turn }) => podGroupRow === job && turn === job + 1)) continue;
+      throw new JobFaultError(faultOf(job));
+    }
     picks[best] = picks[best]! + 1;
     const shift = isRepeated && script.planFault === 'decide otherwise' ? 1 : 0;
     const found = findAll(script, job, port, false);

@@ -48,6 +48,8 @@ function configOf(values: Partial<FakeScript>): { config: SchedulerConfig; count
     followFault: 'none',
     faultJob: 10,
     faultTimes: 1,
+    bombs: [],
+    isWithoutBombs: false,
     counters: new SharedArrayBuffer(64),
     ...values,
   };

@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type CycleReport, emptySearchCounts } from '../../src/base/decisions.ts';
 import { KaiError } from '../../src/base/errors.ts';
+import type { JobFault } from '../../src/base/jobFault.ts';
+import type { PodGroupRow } from '../../src/base/rows.ts';
 import { loadConfig } from '../../src/config/loadConfig.ts';
 import type { CycleResult } from '../../src/runner/cycleRunner.ts';
 import { SchedulingLoop } from '../../src/scheduler/loop.ts';
@@ -23,6 +25,9 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
     most: 0,
     blamed: 0,
     isBlamed: false,
+    faults: [] as JobFault[],
+    named: [] as string[],
+    dueMs: Number.POSITIVE_INFINITY,
     sameUntilMs: Number.NEGATIVE_INFINITY,
   };
   const loop = new SchedulingLoop({
@@ -38,6 +43,11 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
         return control.isBlamed;
       },
       succeeded: () => false,
+      blame: (group) => {
+        control.named.push(group);
+        return false;
+      },
+      dueMs: () => control.dueMs,
     },
     runner: () => ({
       workers: 0,
@@ -57,7 +67,15 @@ function createLoop(options: { readonly cycleMs?: number; readonly pauseMs?: num
           staleBindRequests: [],
           sameUntilMs: control.sameUntilMs,
         };
-        return { decisions: [], report: report as unknown as CycleReport, cycleMs: 1, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
+        return {
+          decisions: [],
+          report: report as unknown as CycleReport,
+          cycleMs: 1,
+          restarts: 0,
+          faults: control.faults,
+          searchHandovers: 0,
+          sharedSearches: 0,
+        };
       },
     }),
     observer: { started: () => undefined, finished: () => undefined, failed: (_, delayMs) => failures.push(delayMs) },
@@ -207,6 +225,23 @@ describe('when cycles run', () => {
     await end();
   });
 
+  test('jobs that the engine names are set aside, and no cycle counts as failed; one whose time is over has its cycle', async () => {
+    const { clock, state, starts, failures, control, loop, end } = createLoop();
+    state.put('podGroups', { metadata: { name: 'bad', namespace: 'ns', uid: 'u' }, spec: { queue: 'q' } });
+    control.faults = [{ podGroupRow: 0 as PodGroupRow, turn: 1, message: 'boom', stack: 'boom' }];
+    await clock.advance(100);
+    expect([control.named, control.blamed, failures, loop.status().failures]).toEqual([['ns/bad'], 0, [], 0]);
+    control.faults = [];
+    control.dueMs = clock.monotonicMs() + 60_000;
+    const before = starts.length;
+    await clock.advance(59_000);
+    expect(starts).toHaveLength(before);
+    await clock.advance(1_000);
+    expect(starts).toHaveLength(before + 1);
+    control.dueMs = Number.POSITIVE_INFINITY;
+    await end();
+  });
+
   test('a pod that stepped back wakes the loop when its time is over', async () => {
     const { clock, state, starts, end } = createLoop();
     state.put('pods', pod('p'));
@@ -277,6 +312,61 @@ describe('OP-14: the job that makes cycles fail', () => {
     expect([...hidden]).toEqual(['ns/a', 'ns/b']);
     expect(quarantine.failed(new Error('boom'))).toBe(false);
     expect([[...hidden], found]).toEqual([[], []]);
+  });
+
+  test('a job that is named steps aside at once, is told once, and each time for longer', () => {
+    let hidden: ReadonlySet<string> = new Set();
+    let nowMs = 0;
+    const pauses: number[] = [];
+    const quarantine = new Quarantine({
+      state: {
+        waitingGroups: () => ['ns/a', 'ns/b'],
+        hideGroups: (set) => {
+          hidden = set;
+        },
+        group: () => undefined,
+      },
+      clock: { monotonicMs: () => nowMs },
+      onFound: (_group, _error, pauseMs) => pauses.push(pauseMs),
+    });
+    expect(quarantine.dueMs()).toBe(Number.POSITIVE_INFINITY);
+    for (const pauseMs of [60_000, 120_000, 240_000]) {
+      quarantine.blame('ns/b', new Error('boom'));
+      quarantine.blame('ns/b', new Error('boom'));
+      expect([[...hidden], quarantine.dueMs(), pauses.at(-1)]).toEqual([['ns/b'], nowMs + pauseMs, pauseMs]);
+      expect(quarantine.succeeded()).toBe(false);
+      nowMs += pauseMs;
+      expect(quarantine.succeeded()).toBe(true);
+      expect([[...hidden], quarantine.dueMs()]).toEqual([[], Number.POSITIVE_INFINITY]);
+    }
+    expect(pauses).toHaveLength(3);
+  });
+
+  test('many at once, more than one cycle bears, are all named, and nobody else is blamed', () => {
+    const groups = Array.from({ length: 300 }, (_, i) => `ns/g${1000 + i}`);
+    const isBad = (i: number): boolean => i % 3 === 1 && i < 250;
+    let hidden: ReadonlySet<string> = new Set();
+    const found: string[] = [];
+    const quarantine = new Quarantine({
+      state: {
+        waitingGroups: () => groups,
+        hideGroups: (set) => {
+          hidden = set;
+        },
+        group: () => undefined,
+      },
+      clock: { monotonicMs: () => 0 },
+      onFound: (group) => found.push(group),
+    });
+    let cycles = 0;
+    for (let isWorth = true; isWorth; cycles++) {
+      const bad = groups.filter((group, i) => isBad(i) && !hidden.has(group));
+      if (bad.length > 50) isWorth = quarantine.failed(new Error('boom'));
+      else isWorth = [...bad.map((group) => quarantine.blame(group, new Error('boom'))), quarantine.succeeded()].includes(true);
+    }
+    const all = groups.filter((_, i) => isBad(i));
+    expect([found.toSorted(), [...hidden].sort()]).toEqual([all, all]);
+    expect(cycles).toBeLessThan(20);
   });
 
   test('a job that is made again under its name is another job', () => {

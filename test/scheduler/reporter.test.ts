@@ -108,6 +108,15 @@ describe('what users are told', () => {
     expect(JSON.stringify(body)).not.toContain('lastTransitionTime');
   });
 
+  test('a job that made the engine throw is told by what sets it aside, its pods by the cycle', async () => {
+    const { report, reporter, writes } = createReporter();
+    await report({});
+    const pods = await report({ isBroken: true, message: 'internal error' }, ['internal error']);
+    expect(pods).toEqual(['event Unschedulable a', `PATCH ${POD_STATUS}`]);
+    reporter.reportBroken('ns/job', new Error('boom'));
+    expect(writes.take()).toEqual([`PATCH ${STATUS}`, 'event Unschedulable job']);
+  });
+
   test('what a predecessor has said is not said again', async () => {
     const { report, state } = createReporter();
     const condition = {

@@ -64,7 +64,15 @@ function firstFit(view: SnapshotView): CycleResult {
     const left = waiting.filter((pod) => !placed.some((d) => d.podRow === pod));
     if (left.length > 0) jobs.push(jobReport(group, left, 'Unable to schedule podgroup'));
   }
-  return { decisions, report: reportOf(jobs, decisions.length), cycleMs: 1, restarts: 0, searchHandovers: 0, sharedSearches: 0 };
+  return {
+    decisions,
+    report: reportOf(jobs, decisions.length),
+    cycleMs: 1,
+    restarts: 0,
+    faults: [],
+    searchHandovers: 0,
+    sharedSearches: 0,
+  };
 }
 
 function jobReport(group: number, pods: readonly number[], message: string): JobReport {

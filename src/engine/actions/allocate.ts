@@ -3,6 +3,7 @@ import { isJobReady, jobCount } from '../jobs/gang.ts';
 import { createJobTree, popJob, pushJob, refresh, tasksOf } from '../jobs/jobTree.ts';
 import { type PlaceMode, REAL } from '../placement/placeTask.ts';
 import type { Session } from '../session/session.ts';
+import { inTurn } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Placement, undoTo } from '../statement.ts';
 import { type AttemptResult, attemptJob } from './attemptJob.ts';
@@ -26,7 +27,8 @@ export function pendingJobs(s: Session): number[] {
  */
 function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
   const mayHold = isTakenBackLater(s, 'allocate');
-  const attempt = (job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult => tryJob(s, job, tasks, mode, mayHold, emit);
+  const attempt = (job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult =>
+    inTurn(s, job, 'failed', () => tryJob(s, job, tasks, mode, mayHold, emit));
   const failed = s.safety?.keepsPlaces === true ? servePlaces(s, pendingJobs(s), attempt) : null;
   const candidates = failed === null ? pendingJobs(s) : pendingJobs(s).filter((job) => !failed.has(job));
   const tree = createJobTree(s, candidates, s.config.queueDepthPerAction['allocate'] ?? -1);
@@ -59,9 +61,9 @@ function tryJob(
     return result;
   }
   const placements = commit(st);
-  deliver(s, job, placements, mayHold && s.jobs.isPreemptible[job] === 1, emit);
   countPlacements(s, placements);
   if (result === 'allocated' && !hadRunning) s.started.add(job);
+  deliver(s, job, placements, mayHold && s.jobs.isPreemptible[job] === 1, emit);
   return result;
 }
 

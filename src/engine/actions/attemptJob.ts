@@ -5,6 +5,7 @@ import { type PlaceMode, placeTask } from '../placement/placeTask.ts';
 import { findViolation, violationError } from '../queues/capacity.ts';
 import { addJobError, recordTaskFailure } from '../report/jobErrors.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
+import { blaming, isSetAside } from '../session/turns.ts';
 import { convertToPipelined, type Statement } from '../statement.ts';
 import { podSetsBelow, tyingSetsOf } from '../topology/group.ts';
 import type { GroupConstraint } from '../topology/levels.ts';
@@ -18,7 +19,11 @@ export type AttemptResult = 'failed' | 'allocated' | 'pipelined';
  */
 export function attemptJob(st: Statement, job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult {
   const s = st.session;
-  if (tasks.length === 0) return 'failed';
+  return tasks.length === 0 || isSetAside(s, job) ? 'failed' : blaming(s, job, () => attempt(st, job, tasks, mode));
+}
+
+function attempt(st: Statement, job: number, tasks: readonly number[], mode: PlaceMode): AttemptResult {
+  const s = st.session;
   const need = needOf(s, tasks, s.maxGpuMib, false);
   const violation = findViolation(s, job, need);
   if (violation !== null) {

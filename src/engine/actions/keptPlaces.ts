@@ -7,6 +7,7 @@ import { UNLIMITED } from '../queues/fairShare.ts';
 import { divergingPair } from '../queues/queueTree.ts';
 import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
+import { inTurn } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { createStatement, undoTo } from '../statement.ts';
 import { type AttemptResult, attemptJob } from './attemptJob.ts';
@@ -39,7 +40,7 @@ export function servePlaces(s: Session, pending: readonly number[], attempt: Att
     serveMoreEntitled(s, job, pending, places, failed, attempt);
     const mode: PlaceMode = { pipelineOnly: false, nodes };
     // Tried in mind first: what a place has lost is no reason to tell anybody.
-    if (fits(s, job, tasks, nodes)) attempt(job, tasks, mode);
+    if (inTurn(s, job, false, () => fits(s, job, tasks, nodes))) attempt(job, tasks, mode);
     refresh(s, tree, s.jobs.queue[job]!);
   }
   return failed;

@@ -6,6 +6,7 @@ import { sortedPods } from '../jobs/taskOrder.ts';
 import { countOf, nodeOf, statusOf } from '../session/occupy.ts';
 import type { Session, SubGroupMember } from '../session/session.ts';
 import { ALLOCATED, isIn } from '../session/status.ts';
+import { inTurn } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, evict, undoTo } from '../statement.ts';
 import { mayEvict, recordEvictions } from '../victims/safety.ts';
@@ -32,7 +33,7 @@ function run(s: Session, emit: (batch: readonly RawDecision[]) => void): void {
     const graceMs = Number.isNaN(stalenessGraceMs[row]!) ? s.config.params.defaultStalenessGracePeriodMs : stalenessGraceMs[row]!;
     if (graceMs < 0 || s.nowMs - since < graceMs) continue;
     s.stale.add(job);
-    evictJob(s, job, emit);
+    inTurn(s, job, undefined, () => evictJob(s, job, emit));
   }
 }
 

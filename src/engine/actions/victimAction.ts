@@ -3,24 +3,25 @@ import type { RawDecision, TakenBack } from '../../base/decisions.ts';
 import { formatGoDuration } from '../../base/duration.ts';
 import type { NodeRow, PodGroupRow, PodRow } from '../../base/rows.ts';
 import { jobCount, mustPipelineWhole } from '../jobs/gang.ts';
-import { createJobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
+import { createJobTree, type JobTree, popJob, refresh, renewJob, tasksOf } from '../jobs/jobTree.ts';
 import { needOf } from '../jobs/selectTasks.ts';
 import { preCheck } from '../placement/prepredicates.ts';
 import { findViolation } from '../queues/capacity.ts';
 import { addJobError } from '../report/jobErrors.ts';
 import { queueCell } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
+import { inTurn } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { commit, createStatement, type Statement, undoTo } from '../statement.ts';
 import type { VictimAction } from '../victims/eligibility.ts';
-import { createWaitingJobs, forgetQueue, isWaiting, listWaiting, passOver } from '../victims/entitlement.ts';
+import { createWaitingJobs, forgetQueue, isWaiting, listWaiting, passOver, type WaitingJobs } from '../victims/entitlement.ts';
 import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
 import { recordEvictions } from '../victims/safety.ts';
 import type { Solution } from '../victims/search.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
-import { nextSearchLimit, openActionLimit, type SearchLimit, type Spent } from '../victims/workLimit.ts';
+import { type ActionLimit, nextSearchLimit, openActionLimit, type SearchLimit, type Spent } from '../victims/workLimit.ts';
 import { pendingJobs } from './allocate.ts';
 import { describePlacement } from './describe.ts';
 import { undoLostPromises } from './lostPromises.ts';
@@ -35,63 +36,94 @@ export function runVictimAction(s: Session, action: VictimAction, emit: Emit): v
   if (candidates.length === 0) return;
   const tree = createJobTree(s, candidates, s.config.queueDepthPerAction[action] ?? -1);
   const waiting = createWaitingJobs(s, candidates);
-  const actionLimit = openActionLimit(s.config, action);
-  let order: VictimOrder | null = null;
-  const failed = new Set<string>();
-  for (let job = popJob(s, tree); job >= 0; job = popJob(s, tree)) {
-    const queue = s.jobs.queue[job]!;
-    const tasks = tasksOf(s, tree, job);
-    const key = tasks.length > 0 && isAllowed(s, action, job, tasks) ? requestKey(s, job, tasks) : null;
-    let solution: Solution | null = null;
-    let isExhausted = false;
-    if (key !== null && key !== '' && failed.has(key)) s.search.skipped++;
-    else if (key !== null) {
-      s.search.attempts++;
-      order ??= createVictimOrder(s);
-      const st = createStatement(s);
-      if (!hasGenerator(s)) s.search.unsearched++;
-      else if (mayPreempt(s, action, job, tasks)) {
-        const limit = nextSearchLimit(actionLimit);
-        if (limit === null) {
-          s.search.attempts--;
-          s.search.notAttempted++;
-          break;
-        }
-        const spent: Spent = { steps: 0, isAll: false };
-        const wanted = { action, job, tasks, order, waiting, jobLimit, limit, spent };
-        if (action === 'reclaim') listWaiting(s, waiting);
-        solution = s.port.find({
-          fingerprint: fingerprintOf(s, job, tasks),
-          // With budgets a search is made several times over, each as far as it goes.
-          isDivisible: !s.safety?.budgets,
-          counts: s.search,
-          spent,
-          run: (course) => {
-            Object.assign(spent, { steps: 0, isAll: false });
-            return searchSafely(st, { ...wanted, course });
-          },
-          undo: () => undoTo(st, 0),
-        });
-        actionLimit.left -= spent.steps;
-        isExhausted = solution === null && spent.isAll;
-        countSearch(s, limit, solution !== null, isExhausted);
-      }
-      if (isExhausted) {
-        // That it ran out of its time says nothing about jobs that ask for the same.
-      } else if (solution === null) failed.add(key);
-      else {
-        s.search.solved++;
-        failed.clear();
-        const victims = finish(st, action, job, solution, emit);
-        reorderVictims(s, order, victims);
-        for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
-        for (const victim of victims) renewJob(s, tree, victim);
-        for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
-      }
-    }
-    if (solution === null) passOver(s, waiting, tree, job);
-    refresh(s, tree, queue);
+  const limit = openActionLimit(s.config, action);
+  const run: Run = { s, action, emit, jobLimit, tree, waiting, limit, order: null, failed: new Set(), isOver: false };
+  for (let job = popJob(s, tree); job >= 0 && !run.isOver; job = popJob(s, tree)) {
+    const victims = inTurn(s, job, null, () => serve(run, job));
+    if (victims === null) passOver(s, waiting, tree, job);
+    else noteVictims(run, job, victims);
+    refresh(s, tree, s.jobs.queue[job]!);
   }
+}
+
+/** One run of an action. */
+interface Run {
+  readonly s: Session;
+  readonly action: VictimAction;
+  readonly emit: Emit;
+  readonly jobLimit: number;
+  readonly tree: JobTree;
+  readonly waiting: WaitingJobs;
+  readonly limit: ActionLimit;
+  /** Made when somebody is searched for. */
+  order: VictimOrder | null;
+  /** What those asked for that failed since somebody was served. */
+  readonly failed: Set<string>;
+  /** Nothing is left to search with. */
+  isOver: boolean;
+}
+
+/** A job's turn: the jobs that lost pods to it, null = it got nothing. */
+function serve(run: Run, job: number): number[] | null {
+  const { s, action, emit, jobLimit, waiting, failed } = run;
+  const tasks = tasksOf(s, run.tree, job);
+  if (tasks.length === 0 || !isAllowed(s, action, job, tasks)) return null;
+  const key = requestKey(s, job, tasks);
+  if (key !== '' && failed.has(key)) {
+    s.search.skipped++;
+    return null;
+  }
+  if (!hasGenerator(s)) {
+    s.search.attempts++;
+    s.search.unsearched++;
+    return null;
+  }
+  const limit = nextSearchLimit(run.limit);
+  if (limit === null) {
+    s.search.notAttempted++;
+    run.isOver = true;
+    return null;
+  }
+  s.search.attempts++;
+  run.order ??= createVictimOrder(s);
+  const st = createStatement(s);
+  const spent: Spent = { steps: 0, isAll: false };
+  let solution: Solution | null = null;
+  if (mayPreempt(s, action, job, tasks)) {
+    const wanted = { action, job, tasks, order: run.order, waiting, jobLimit, limit, spent };
+    if (action === 'reclaim') listWaiting(s, waiting);
+    solution = s.port.find({
+      fingerprint: fingerprintOf(s, job, tasks),
+      // With budgets a search is made several times over, each as far as it goes.
+      isDivisible: !s.safety?.budgets,
+      counts: s.search,
+      spent,
+      run: (course) => {
+        Object.assign(spent, { steps: 0, isAll: false });
+        return searchSafely(st, { ...wanted, course });
+      },
+      undo: () => undoTo(st, 0),
+    });
+  }
+  run.limit.left -= spent.steps;
+  const isExhausted = solution === null && spent.isAll;
+  countSearch(s, limit, solution !== null, isExhausted);
+  if (solution === null) {
+    // That a search ran out of its time says nothing about jobs that ask for the same.
+    if (!isExhausted) failed.add(key);
+    return null;
+  }
+  s.search.solved++;
+  failed.clear();
+  return finish(st, action, job, solution, emit);
+}
+
+/** Those that lost pods have another place in every order. */
+function noteVictims({ s, tree, waiting, order }: Run, job: number, victims: readonly number[]): void {
+  reorderVictims(s, order!, victims);
+  for (const changed of [job, ...victims.filter((victim) => isWaiting(s, victim))]) forgetQueue(waiting, s.jobs.queue[changed]!);
+  for (const victim of victims) renewJob(s, tree, victim);
+  for (const q of new Set(victims.map((victim) => s.jobs.queue[victim]!))) if (tree.jobs[q] !== undefined) refresh(s, tree, q);
 }
 
 function countSearch(s: Session, limit: SearchLimit, isSolved: boolean, isExhausted: boolean): void {

@@ -1,13 +1,16 @@
 import type { JobReport, PodReport, QueueReport } from '../../base/decisions.ts';
+import { faultText, JobFaultError } from '../../base/jobFault.ts';
 import { NO_ROW, type PodGroupRow, type PodRow } from '../../base/rows.ts';
 import { isJobReady, isSetReady, jobCount } from '../jobs/gang.ts';
 import { sortedPods } from '../jobs/taskOrder.ts';
 import { countOf, queueCell, statusOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { Status } from '../session/status.ts';
+import { blaming, isSetAside } from '../session/turns.ts';
 import { QUEUE_CELL, SET_CELL } from '../state/layout.ts';
 import { newRecentEvictions } from '../victims/safety.ts';
 import { detailedPodText } from './detailedErrors.ts';
+import { addJobError } from './jobErrors.ts';
 
 const NO_GROUP_TEXT = 'Unable to schedule podgroup';
 const NO_POD_TEXT = 'Unable to schedule pod';
@@ -15,10 +18,16 @@ const NO_POD_TEXT = 'Unable to schedule pod';
 /** What the cycle says of each pod group that waits or has something to clear (spec 01 section 5.4, 03 section 12.3). */
 export function jobReports(s: Session): JobReport[] {
   const reports: JobReport[] = [];
+  // An error in a report is no reason to decide otherwise.
+  s.turns.begun++;
   const unknown = unknownByJob(s);
   for (let job = 0; job < s.jobs.count; job++) {
+    if (isSetAside(s, job)) {
+      reports.push(brokenReport(s, job, unknown.get(job) ?? []));
+      continue;
+    }
     if (isQuiet(s, job) && !unknown.has(job)) continue;
-    const report = jobReport(s, job, unknown.get(job) ?? []);
+    const report = blaming(s, job, () => jobReport(s, job, unknown.get(job) ?? []));
     if (report !== null) reports.push(report);
   }
   return reports;
@@ -55,6 +64,20 @@ function jobReport(s: Session, job: number, unknownPods: readonly PodReport[]): 
   if (isSettled && hasConditions) return { ...base, state: 'scheduled', message: '', pods: unknownPods };
   if (unknownPods.length > 0 || Object.keys(started).length > 0) return { ...base, state: 'scheduled', message: '', pods: unknownPods };
   return null;
+}
+
+/** Of a job that made the engine throw. It is told whatever state the job is in. */
+function brokenReport(s: Session, job: number, unknownPods: readonly PodReport[]): JobReport {
+  const message = faultText(new JobFaultError(s.turns.faults.get(job)!));
+  addJobError(s, job, { reason: 'InternalError', message, detail: message, subGroup: '' });
+  const podGroupRow = s.jobs.row[job]! as PodGroupRow;
+  const bare: JobReport = { podGroupRow, state: 'unschedulable', message, errors: [], pods: [], isConditionWanted: false };
+  const errors = [{ reason: 'InternalError', message }];
+  try {
+    return { ...bare, ...jobReport(s, job, unknownPods), state: 'unschedulable', message, errors, isBroken: true };
+  } catch {
+    return { ...bare, errors, isBroken: true };
+  }
 }
 
 function invalidReport(s: Session, job: number, unknownPods: readonly PodReport[]): JobReport {

@@ -8,7 +8,7 @@ import { SEEN_EVICTION_MS } from '../victims/safety.ts';
  */
 export function sameUntilMs(s: Session): number {
   const { bound, pipelined, evicted } = s.counts;
-  if (bound + pipelined + evicted + s.staleSince.size > 0) return Number.NEGATIVE_INFINITY;
+  if (bound + pipelined + evicted + s.staleSince.size + s.turns.faults.size > 0) return Number.NEGATIVE_INFINITY;
   let untilMs = Number.POSITIVE_INFINITY;
   const passes = (ms: number): void => {
     if (ms > s.nowMs && ms < untilMs) untilMs = ms;

@@ -1,6 +1,7 @@
 import { NODE_NOT_USABLE, NodeFlag, PodFlag, SignatureFlag } from '../../base/codes.ts';
 import type { SchedulerConfig } from '../../base/config.ts';
 import { emptySearchCounts } from '../../base/decisions.ts';
+import type { JobFault } from '../../base/jobFault.ts';
 import { NO_ROW } from '../../base/rows.ts';
 import type { SnapshotView } from '../../base/snapshotView.ts';
 import { openDra } from '../dra/session.ts';
@@ -33,6 +34,7 @@ import { openTasks, type TaskList } from './openTasks.ts';
 import { type PluginSet, readMinRuntime, readPlugins, readPolicies } from './plugins.ts';
 import type { Session } from './session.ts';
 import { ACTIVE_ALLOCATED, ACTIVE_USED, ALLOCATED, isIn, Status } from './status.ts';
+import { createTurns } from './turns.ts';
 
 /** Classes kept current at once; one more slot is scratch for tasks with claims. */
 const MAX_SLOTS = 97;
@@ -83,6 +85,7 @@ export function openSession(
   nowMs: number,
   buffer: SharedArrayBuffer,
   port: SearchPort,
+  faults: readonly JobFault[] = [],
 ): Session {
   const plugins = readPlugins(config);
   const policies = readPolicies(config, plugins);
@@ -167,6 +170,7 @@ export function openSession(
     stale: new Set(),
     search: emptySearchCounts(),
     attempted: new Set(),
+    turns: createTurns(list.jobs, faults),
   };
   fillState(session, opened);
   journal.isRecording = true;

@@ -20,6 +20,7 @@ import type { TopologySession } from '../topology/session.ts';
 import type { Safety } from '../victims/safety.ts';
 import type { MinRuntime, PluginSet } from './plugins.ts';
 import type { Status } from './status.ts';
+import type { Turns } from './turns.ts';
 
 /** Queues of the shard, numbered in name order; three amounts each (milli-CPU, bytes, thousandths of a GPU). */
 export interface QueueTable {
@@ -195,4 +196,5 @@ export interface Session {
   readonly search: SearchCounts;
   /** Jobs that were tried in this cycle. */
   readonly attempted: Set<number>;
+  readonly turns: Turns;
 }

@@ -4,6 +4,7 @@ import type { Need } from '../jobs/selectTasks.ts';
 import { pathOf } from '../queues/queueTree.ts';
 import { countOf } from '../session/occupy.ts';
 import type { Session, SubGroupSet } from '../session/session.ts';
+import { isSetAside } from '../session/turns.ts';
 import { SET_CELL } from '../state/layout.ts';
 import { canBeTakenFrom, type QueueAmounts } from './fairness.ts';
 
@@ -92,7 +93,7 @@ function computeQueue(s: Session, e: Eligibility, queue: number): boolean {
 
 /** What may be taken from a candidate job of an eligible queue. */
 export function takingOf(s: Session, e: Eligibility, job: number): number {
-  if (job === e.job) return Taking.nothing;
+  if (job === e.job || isSetAside(s, job)) return Taking.nothing;
   if (e.action === 'consolidation') return Taking.all;
   if (e.action === 'preempt' && s.jobs.priority[job]! >= s.jobs.priority[e.job]!) return Taking.nothing;
   if (!s.plugins.has('minruntime')) return Taking.all;

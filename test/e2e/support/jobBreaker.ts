@@ -2,10 +2,10 @@
 import { registerHooks } from 'node:module';
 
 const FILE = 'src/engine/actions/attemptJob.ts';
-const BEFORE = '  const s = st.session;\n  if (tasks.length === 0)';
+const BEFORE = '  const s = st.session;\n  const need = ';
 const BREAK = `  const s = st.session;
   if (s.view.texts.get(s.view.podGroups.keyText[job]!).includes('poison')) throw new Error('injected fault of one job');
-  if (tasks.length === 0)`;
+  const need = `;
 
 registerHooks({
   load: (url, context, nextLoad) => {
