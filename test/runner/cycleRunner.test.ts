@@ -1,55 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { SchedulerConfig } from '../../src/base/config.ts';
+import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../src/base/decisions.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
-import { type CycleRunner, type CycleRunnerOptions, createCycleRunner } from '../../src/runner/cycleRunner.ts';
+import { type CycleRunner, createCycleRunner } from '../../src/runner/cycleRunner.ts';
 import { COUNTER, type FakeScript, type Fault, fakeSnapshot, viewSnapshot } from './fakeEngine.ts';
+import { configOf, createRunner, engineUrl, script } from './fakeRunner.ts';
 
-const engineUrl = new URL('./fakeEngine.ts', import.meta.url).href;
 /** Every search that is not tiny is shared between planner and search workers. */
 const SHARED = 1e-9;
 /** Search workers do all of every search. */
 const WHOLE = 0;
 const NOW_MS = 1_700_000_000_000;
-const open: CycleRunner[] = [];
-
-function createRunner(options: CycleRunnerOptions): CycleRunner {
-  const runner = createCycleRunner({ engineUrl, ...options });
-  open.push(runner);
-  return runner;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((runner) => runner.close()));
-});
-
-function script(values: Partial<FakeScript>): FakeScript {
-  return {
-    jobs: 40,
-    work: 20,
-    largeBatch: 9,
-    isSearchAwaited: false,
-    planFault: 'none',
-    searchFault: 'none',
-    finds: [],
-    followFault: 'none',
-    faultJob: 20,
-    faultTimes: 1,
-    bombs: [],
-    isWithoutBombs: false,
-    counters: new SharedArrayBuffer(64),
-    ...values,
-  };
-}
-
-/** The fake engine reads nothing but its script and the runner nothing but the actions. */
-function configOf(values: FakeScript): SchedulerConfig {
-  const config: Partial<SchedulerConfig> = { actions: ['allocate'], scenarioSearchBudgets: { ...values } };
-  return config as SchedulerConfig;
-}
-
 const view: SnapshotView = viewSnapshot(fakeSnapshot(2000));
 
 async function inline(values: Partial<FakeScript>): Promise<string> {

@@ -1,31 +1,19 @@
 // Victim searches that several threads make together: who makes which trial must not matter.
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { SchedulerConfig } from '../../src/base/config.ts';
 import { emptySearchCounts, type SearchCounts } from '../../src/base/decisions.ts';
 import type { SnapshotView } from '../../src/base/snapshotView.ts';
 import { type Course, TrialEnd } from '../../src/engine/parallel.ts';
-import { type CycleRunner, type CycleRunnerOptions, createCycleRunner } from '../../src/runner/cycleRunner.ts';
+import type { CycleRunner } from '../../src/runner/cycleRunner.ts';
 import { Board, FAILED, NO_TRIAL } from '../../src/workers/board.ts';
 import { createRow, readCounts } from '../../src/workers/counts.ts';
 import { Lead } from '../../src/workers/lead.ts';
 import { boardBytes, CONTROL_BYTES } from '../../src/workers/protocol.ts';
 import { COUNTER, type FakeScript, fakeSnapshot, viewSnapshot } from './fakeEngine.ts';
+import { configOf, createRunner, script } from './fakeRunner.ts';
 
-const engineUrl = new URL('./fakeEngine.ts', import.meta.url).href;
 const view: SnapshotView = viewSnapshot(fakeSnapshot(64));
-const open: CycleRunner[] = [];
-
-function createRunner(options: CycleRunnerOptions): CycleRunner {
-  const runner = createCycleRunner({ engineUrl, ...options });
-  open.push(runner);
-  return runner;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((runner) => runner.close()));
-});
-
 /** Searches of all kinds: found early, late and never, hopeless, and one that is not divided. */
 const FINDS: FakeScript['finds'] = [
   [40, 33, true],
@@ -36,29 +24,13 @@ const FINDS: FakeScript['finds'] = [
   [0, -1, false],
 ];
 
-function configOf(values: Partial<FakeScript>): { config: SchedulerConfig; counters: Int32Array } {
-  const script: FakeScript = {
-    jobs: 30,
-    work: 10,
-    largeBatch: 1,
-    isSearchAwaited: false,
-    planFault: 'none',
-    searchFault: 'none',
-    finds: FINDS,
-    followFault: 'none',
-    faultJob: 10,
-    faultTimes: 1,
-    bombs: [],
-    isWithoutBombs: false,
-    counters: new SharedArrayBuffer(64),
-    ...values,
-  };
-  const config: Partial<SchedulerConfig> = { actions: ['allocate'], scenarioSearchBudgets: { ...script } };
-  return { config: config as SchedulerConfig, counters: new Int32Array(script.counters) };
+function cycleOf(values: Partial<FakeScript>): { config: SchedulerConfig; counters: Int32Array } {
+  const whole = script({ jobs: 30, work: 10, largeBatch: 1, finds: FINDS, faultJob: 10, ...values });
+  return { config: configOf(whole), counters: new Int32Array(whole.counters) };
 }
 
 async function decisionsOf(runner: CycleRunner, values: Partial<FakeScript> = {}): Promise<string> {
-  const { decisions, report } = await runner.run(view, configOf(values).config, 0);
+  const { decisions, report } = await runner.run(view, cycleOf(values).config, 0);
   return JSON.stringify([decisions, report.search]);
 }
 
@@ -73,7 +45,7 @@ describe('searches with other threads', () => {
     const expected = await decisionsOf(createRunner({ workers: 0 }));
     const runner = createRunner({ workers, searchHandoverMs: 0 });
     for (let cycle = 0; cycle < 3; cycle++) {
-      const { config, counters } = configOf({});
+      const { config, counters } = cycleOf({});
       const { decisions, report, sharedSearches, restarts } = await runner.run(view, config, 0);
       expect(JSON.stringify([decisions, report.search])).toBe(expected);
       expect([sharedSearches, restarts]).toEqual([30 * 4, 0]);
@@ -87,7 +59,7 @@ describe('searches with other threads', () => {
     const runner = createRunner({ workers: 3 });
     let shared = 0;
     for (let cycle = 0; cycle < 8; cycle++) {
-      const { decisions, report, sharedSearches } = await runner.run(view, configOf({ work }).config, 0);
+      const { decisions, report, sharedSearches } = await runner.run(view, cycleOf({ work }).config, 0);
       expect(JSON.stringify([decisions, report.search])).toBe(expected);
       shared += sharedSearches;
     }
@@ -96,7 +68,7 @@ describe('searches with other threads', () => {
 
   it.each(['throw', 'exit', 'decide otherwise'] as const)('a follower that fails (%s) makes the cycle repeat', async (followFault) => {
     const expected = await decisionsOf(createRunner({ workers: 0 }));
-    const { config } = configOf({ followFault });
+    const { config } = cycleOf({ followFault });
     const { decisions, report, restarts } = await createRunner({ workers: 2, searchHandoverMs: 0 }).run(view, config, 0);
     expect(JSON.stringify([decisions, report.search])).toBe(expected);
     expect(restarts).toBe(1);
