@@ -84,13 +84,20 @@ export function popJob(s: Session, t: JobTree): number {
   return t.jobs[q]!.pop() ?? -1;
 }
 
-/** Puts a job back after a success, with its state of now. */
+/** The best job below these of the top queues, −1 = none. */
+export function firstJob(s: Session, t: JobTree, tops: readonly number[]): number {
+  const q = bestOf(s, t, tops);
+  return q < 0 ? -1 : t.head[q]!;
+}
+
+/** Puts a job in, or back after a success, with its state of now. */
 export function pushJob(s: Session, t: JobTree, job: number): void {
   const queue = s.jobs.queue[job]!;
   t.tasks[job] = undefined;
   t.needs[job] = undefined;
   t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
-  const list = t.jobs[queue]!;
+  t.jobs[queue] ??= [];
+  const list = t.jobs[queue];
   const compare = comparator(s, t);
   let lo = 0;
   let hi = list.length;

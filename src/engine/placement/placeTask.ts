@@ -100,23 +100,27 @@ function scan(st: Statement, checks: DynamicChecks, key: Float64Array, mode: Pla
   const { extra } = checks;
   s.counts.scans++;
   // Verdicts are asked for only where the node would lead; a refused node is not asked again.
-  const refused = new Uint8Array(key.length);
+  const count = nodes === null ? key.length : nodes.length;
+  const refused = new Uint8Array(count);
   for (;;) {
     let best = -1;
-    const count = nodes === null ? key.length : nodes.length;
+    let bestAt = -1;
     for (let i = 0; i < count; i++) {
       const n = nodes === null ? i : nodes[i]!;
-      if (key[n] === REFUSED || refused[n] === 1 || (scores !== null && scores[n] === REFUSED)) continue;
+      if (key[n] === REFUSED || refused[i] === 1 || (scores !== null && scores[n] === REFUSED)) continue;
       if (best >= 0) {
         const above = (extra === null ? 0 : extra[n]! - extra[best]!) + (scores === null ? 0 : scores[n]! - scores[best]!);
         if (above < 0 || (above === 0 && key[n]! <= key[best]!)) continue;
       }
-      if (checkNode(s, checks, n) !== 0) refused[n] = 1;
-      else best = n;
+      if (checkNode(s, checks, n) !== 0) refused[i] = 1;
+      else {
+        best = n;
+        bestAt = i;
+      }
     }
     if (best < 0) return false;
     if (tryNode(st, checks.podRow, checks.job, checks.request, best, checks, mode)) return true;
-    refused[best] = 1;
+    refused[bestAt] = 1;
   }
 }
 

@@ -1,10 +1,11 @@
 import { jobCount } from '../jobs/gang.ts';
-import { createJobTree, type JobTree, needOfJob, popJob, refresh } from '../jobs/jobTree.ts';
+import { createJobTree, type JobTree, needOfJob, refresh } from '../jobs/jobTree.ts';
 import { type Need, selectTasks } from '../jobs/selectTasks.ts';
 import type { Session } from '../session/session.ts';
 import { SET_CELL } from '../state/layout.ts';
 import type { Statement } from '../statement.ts';
 import { evictedTasks, moveStep } from './replace.ts';
+import { createTrialOrder, enterVictims, leaveVictims, type TrialOrder, takeFirst } from './trialOrder.ts';
 import type { Unit } from './units.ts';
 
 /**
@@ -22,6 +23,9 @@ export interface WaitingJobs {
   /** Jobs that wait without being tried: not ready, or inside their preemption delay. */
   readonly untried: ReadonlySet<number>;
   tree: JobTree | null;
+  /** Those who wait beside the job that is served, for the trials of its search; made by `openTrials`. */
+  order: TrialOrder | null;
+  isOrderOpen: boolean;
 }
 
 /** `candidates`: the jobs that the action tries. */
@@ -37,12 +41,20 @@ export function createWaitingJobs(s: Session, candidates: readonly number[]): Wa
     if (list === undefined) atStart.set(queue, [job]);
     else list.push(job);
   }
-  return { passedOver: new Map(), atStart, perQueue: new Map(), untried, tree: null };
+  return { passedOver: new Map(), atStart, perQueue: new Map(), untried, tree: null, order: null, isOrderOpen: false };
 }
 
 /** As if nobody waited beside the job that is served: each queue stands for itself. */
 export function nobodyWaiting(): WaitingJobs {
-  return { passedOver: new Map(), atStart: new Map(), perQueue: new Map(), untried: new Set(), tree: null };
+  return {
+    passedOver: new Map(),
+    atStart: new Map(),
+    perQueue: new Map(),
+    untried: new Set(),
+    tree: null,
+    order: null,
+    isOrderOpen: false,
+  };
 }
 
 export function isWaiting(s: Session, job: number): boolean {
@@ -70,6 +82,7 @@ function asksForTheSame(s: Session, tree: JobTree, a: number, b: number): boolea
 
 /** Brings the lists of waiting jobs up to date, before a search evicts anybody: trials must not see a list of another trial's. */
 export function listWaiting(s: Session, w: WaitingJobs): void {
+  w.isOrderOpen = false;
   for (const [queue, all] of w.atStart) {
     if (w.perQueue.has(queue)) continue;
     const jobs = all.filter((job) => isWaiting(s, job));
@@ -81,6 +94,17 @@ export function listWaiting(s: Session, w: WaitingJobs): void {
       sorted.filter((job, i) => i === 0 || !asksForTheSame(s, tree, sorted[i - 1]!, job)),
     );
   }
+}
+
+/** Call before a search for the job evicts anybody: its trials go by the order of those who wait at this moment. */
+export function openTrials(s: Session, w: WaitingJobs, job: number): void {
+  if (w.isOrderOpen) return;
+  const queue = s.jobs.queue[job]!;
+  const todo = new Set<number>([job, ...(w.passedOver.get(queue) ?? [])]);
+  for (const other of w.untried) if (s.jobs.queue[other] === queue) todo.add(other);
+  for (const q of w.atStart.keys()) if (q !== queue) for (const other of w.perQueue.get(q)!) todo.add(other);
+  w.order = createTrialOrder(s, [...todo], w.order);
+  w.isOrderOpen = true;
 }
 
 /**
@@ -95,23 +119,22 @@ export function placeThoseAhead(
   units: readonly Unit[],
   stepOf: (s: Session, victim: number) => readonly number[] = evictedTasks,
 ): void {
-  if (units.length === 0) return;
+  const { order } = w;
+  if (units.length === 0 || order === null) return;
   const s = st.session;
-  const queue = s.jobs.queue[job]!;
   const victims = new Set<number>();
-  const tops = new Set<number>([topOf(s, queue)]);
+  const topSet = new Set<number>([topOf(s, s.jobs.queue[job]!)]);
   for (const unit of units) {
     victims.add(unit.job);
-    tops.add(topOf(s, s.jobs.queue[unit.job]!));
+    topSet.add(topOf(s, s.jobs.queue[unit.job]!));
   }
-  const todo = new Set<number>([job, ...victims, ...(w.passedOver.get(queue) ?? [])]);
-  for (const other of w.untried) if (s.jobs.queue[other] === queue) todo.add(other);
-  for (const q of w.atStart.keys()) if (q !== queue && tops.has(topOf(s, q))) for (const other of w.perQueue.get(q)!) todo.add(other);
-  w.tree = createJobTree(s, [...todo], -1, (x, j) => (victims.has(j) ? stepOf(x, j) : selectTasks(x, j)), w.tree);
-  for (let next = popJob(s, w.tree); next >= 0 && next !== job; next = popJob(s, w.tree)) {
+  const tops = s.queues.top.filter((q) => topSet.has(q));
+  const tree = enterVictims(s, order, victims, stepOf);
+  for (let next = takeFirst(s, order, tree, tops); next >= 0 && next !== job; next = takeFirst(s, order, tree, tops)) {
     if (victims.has(next)) moveStep(st, next, stepOf);
-    refresh(s, w.tree, s.jobs.queue[next]!);
+    refresh(s, tree, s.jobs.queue[next]!);
   }
+  leaveVictims(order);
 }
 
 function topOf(s: Session, queue: number): number {

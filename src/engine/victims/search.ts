@@ -5,7 +5,7 @@ import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
-import { nobodyWaiting, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
+import { nobodyWaiting, openTrials, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
 import { copyQueueAmounts, isFair, type QueueAmounts } from './fairness.ts';
 import { isOverBudget } from './overBudget.ts';
 import { takePromises } from './promiseSearch.ts';
@@ -22,7 +22,7 @@ import {
   priceOf,
   type Settle,
 } from './settle.ts';
-import { createSlotCounters, type SlotCounter, updateSlots } from './slots.ts';
+import { createSlotCounters, type SlotCounter, slotsNow, updateSlots } from './slots.ts';
 import { spareMost } from './spareMost.ts';
 import type { Unit } from './units.ts';
 import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
@@ -68,6 +68,10 @@ interface Search {
   isHopeless: boolean;
   /** Trials are of one unit's nodes each. */
   isNarrow: boolean;
+  /** Nodes that the latest unit is on. */
+  unitNodes: readonly number[];
+  /** Those of them that have no room once those ahead are placed, by the jobs that take part. */
+  readonly fullNodes: Map<string, readonly number[]>;
   /** Steps made, whoever makes the trials, and those that may be made in this part of the search. */
   steps: number;
   ceiling: number;
@@ -92,6 +96,7 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   const { action, job, tasks, order } = wanted;
   const need = needOf(s, tasks, s.minGpuMib, true);
   const start = copyQueueAmounts(s);
+  if (action === 'reclaim') openTrials(s, wanted.waiting, job);
   const eligibility = createEligibility(s, action, job, need, start);
   const search: Search = {
     wanted,
@@ -110,6 +115,8 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
     unitOfPod: new Map(),
     base: st.ops.length,
     isNarrow: false,
+    unitNodes: [],
+    fullNodes: new Map(),
     isHopeless: false,
     steps: 0,
     ceiling: wanted.limit.most,
@@ -196,6 +203,8 @@ function searchSingle(x: Search): Solution | null {
     const nodes = nodesOf(x, unit);
     meetAgain(x, taken, nodes);
     for (const n of nodes) updateSlots(x.st.session, counter, n);
+    x.unitNodes = nodes;
+    x.fullNodes.clear();
     if (!nodes.some((n) => counter.slots[n]! > 0)) x.st.session.search.filtered++;
     for (const n of nodes) {
       if (counter.slots[n]! <= 0) continue;
@@ -485,20 +494,40 @@ function settleBeside(x: Search, { settle, leaving }: Outcome, mark: number, sta
 function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
   const s = x.st.session;
   s.search.simulations++;
-  if (nodes !== null) restoreElsewhere(x, nodes);
-  if (x.action === 'reclaim') placeThoseAhead(x.st, x.waiting, x.job, goneUnits(x));
+  const involved = nodes === null ? '' : restoreElsewhere(x, nodes);
+  if (x.action === 'reclaim') {
+    const units = goneUnits(x);
+    const isKnown = x.isNarrow && x.fullNodes.has(involved);
+    if (!isKnown) placeThoseAhead(x.st, x.waiting, x.job, units);
+    if (x.isNarrow && nodes !== null) {
+      // A gang on many nodes is put back alike in the trials of all of them.
+      if (!isKnown)
+        x.fullNodes.set(
+          involved,
+          x.unitNodes.filter((n) => slotsNow(s, x.counters[0]!, n) === 0),
+        );
+      if (x.fullNodes.get(involved)!.includes(nodes[0]!)) return false;
+      if (isKnown) placeThoseAhead(x.st, x.waiting, x.job, units);
+    }
+  }
   return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
 }
 
-/** Units of jobs that have nothing on the nodes of a trial are no part of it. */
-function restoreElsewhere(x: Search, nodes: Int32Array): void {
+/** Units of jobs that have nothing on the nodes of a trial are no part of it; returns the jobs that have, as a text. */
+function restoreElsewhere(x: Search, nodes: Int32Array): string {
   const s = x.st.session;
-  const isUsed = new Uint8Array(s.state.sizes.nodes);
-  for (const n of nodes) isUsed[n] = 1;
+  const isUsed = nodes.length === 1 ? null : new Uint8Array(s.state.sizes.nodes);
+  if (isUsed !== null) for (const n of nodes) isUsed[n] = 1;
   const involved = new Set<number>();
-  const evicted = [...s.evicted.keys()];
-  for (const p of evicted) if (isUsed[nodeOf(s, p)] === 1) involved.add(jobOf(s, p));
-  for (const p of evicted) if (!involved.has(jobOf(s, p))) restore(x.st, p, nodeOf(s, p));
+  const only = nodes[0]!;
+  for (const p of s.evicted.keys()) {
+    const n = nodeOf(s, p);
+    if (isUsed === null ? n === only : isUsed[n] === 1) involved.add(jobOf(s, p));
+  }
+  const others: number[] = [];
+  for (const p of s.evicted.keys()) if (!involved.has(jobOf(s, p))) others.push(p);
+  for (const p of others) restore(x.st, p, nodeOf(s, p));
+  return [...involved].sort((a, b) => a - b).join();
 }
 
 function jobOf(s: Session, podRow: number): number {

@@ -53,9 +53,14 @@ function closedNodes(s: Session, c: PodClass, hasClaimGpus: boolean): Uint8Array
 
 /** Recounts one node after its ledgers changed. */
 export function updateSlots(s: Session, c: SlotCounter, n: number): void {
-  const slots = c.isClosed[n] === 1 ? 0 : Math.min(c.wanted, slotsOn(s, c, n));
+  const slots = slotsNow(s, c, n);
   c.total += slots - c.slots[n]!;
   c.slots[n] = slots;
+}
+
+/** What a node could take as its ledgers are, without a word to the counter. */
+export function slotsNow(s: Session, c: SlotCounter, n: number): number {
+  return c.isClosed[n] === 1 ? 0 : Math.min(c.wanted, slotsOn(s, c, n));
 }
 
 function slotsOn(s: Session, c: SlotCounter, n: number): number {
