@@ -42,7 +42,6 @@ export function allocatableShares(q: QueueTable): Float64Array {
 /** Recomputes the keys of one queue for its best job's need. */
 export function updateQueueKeys(s: Session, k: QueueKeys, q: number, need: Need): void {
   const { fairShare, quota, total } = s.queues;
-  const extra = [need.milliCpu, need.memoryBytes, need.gpuMilli];
   let over = 1;
   let starved = 1;
   let violates = 0;
@@ -51,7 +50,7 @@ export function updateQueueKeys(s: Session, k: QueueKeys, q: number, need: Need)
   for (let r = 0; r < RESOURCES; r++) {
     const i = 3 * q + r;
     const allocated = s.state.cells[queueCell(s, r, q)]!;
-    const after = allocated + extra[r]!;
+    const after = allocated + amountOf(need, r);
     if (!(fairShare[i]! < allocated)) over = 0;
     if (quota[i]! !== UNLIMITED && after > quota[i]!) starved = 0;
     const share = k.allocatable[i]!;
@@ -73,7 +72,6 @@ export function updateQueueKeys(s: Session, k: QueueKeys, q: number, need: Need)
  */
 export function updateVictimKeys(s: Session, k: QueueKeys, q: number, allocatedAtStart: Float64Array, removed: Need): void {
   const { fairShare, quota, total } = s.queues;
-  const less = [removed.milliCpu, removed.memoryBytes, removed.gpuMilli];
   let over = 1;
   let starved = 1;
   let violates = 0;
@@ -88,13 +86,18 @@ export function updateVictimKeys(s: Session, k: QueueKeys, q: number, allocatedA
     if (share === 0 && allocated > 0) violates = 1;
     const base = share === UNLIMITED ? total[r]! : share;
     plain = Math.max(plain, dominant(allocated, base, r));
-    reduced = Math.max(reduced, dominant(allocated - less[r]!, base, r));
+    reduced = Math.max(reduced, dominant(allocated - amountOf(removed, r), base, r));
   }
   k.isOverUtilised[q] = over;
   k.isStarved[q] = starved;
   k.violatesZeroShare[q] = violates;
   k.share[q] = plain;
   k.shareWithJob[q] = reduced;
+}
+
+function amountOf(need: Need, r: number): number {
+  if (r === 0) return need.milliCpu;
+  return r === 1 ? need.memoryBytes : need.gpuMilli;
 }
 
 /** Allocated ÷ share; with a share of zero, allocated × 1000 in milli-CPU, bytes and devices. */

@@ -237,17 +237,24 @@ function note(x: Search, taken: Taken, unit: Unit): void {
 /** Evicts again what was put back of the jobs that had something on these nodes. */
 function meetAgain(x: Search, taken: Taken, nodes: readonly number[]): void {
   const s = x.st.session;
-  const jobs = new Set(nodes.flatMap((n) => [...(taken.jobsOnNode.get(n) ?? [])]));
-  for (const job of jobs) {
-    for (const unit of taken.unitsOfJob.get(job)!) for (const p of unit.pods) if (!s.evicted.has(p)) evict(x.st, p, nodeOf(s, p));
+  for (const n of nodes) {
+    for (const job of taken.jobsOnNode.get(n) ?? []) {
+      for (const unit of taken.unitsOfJob.get(job)!) for (const p of unit.pods) if (!s.evicted.has(p)) evict(x.st, p, nodeOf(s, p));
+    }
   }
 }
 
 function nodesOf(x: Search, unit: Unit): number[] {
   const s = x.st.session;
-  const nodes = new Set<number>();
-  for (const p of unit.pods) if (nodeOf(s, p) >= 0) nodes.add(nodeOf(s, p));
-  return [...nodes].sort((a, b) => a - b);
+  const nodes: number[] = [];
+  let last = -1;
+  for (const p of unit.pods) {
+    const n = nodeOf(s, p);
+    if (n < 0 || n === last) continue;
+    if (!nodes.includes(n)) nodes.push(n);
+    last = n;
+  }
+  return nodes.length < 2 ? nodes : nodes.sort((a, b) => a - b);
 }
 
 /**
@@ -494,27 +501,22 @@ function settleBeside(x: Search, { settle, leaving }: Outcome, mark: number, sta
 function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
   const s = x.st.session;
   s.search.simulations++;
-  const involved = nodes === null ? '' : restoreElsewhere(x, nodes);
+  const involved = nodes === null ? null : restoreElsewhere(x, nodes);
   if (x.action === 'reclaim') {
-    const units = goneUnits(x);
-    const isKnown = x.isNarrow && x.fullNodes.has(involved);
-    if (!isKnown) placeThoseAhead(x.st, x.waiting, x.job, units);
-    if (x.isNarrow && nodes !== null) {
-      // A gang on many nodes is put back alike in the trials of all of them.
-      if (!isKnown)
-        x.fullNodes.set(
-          involved,
-          x.unitNodes.filter((n) => slotsNow(s, x.counters[0]!, n) === 0),
-        );
-      if (x.fullNodes.get(involved)!.includes(nodes[0]!)) return false;
-      if (isKnown) placeThoseAhead(x.st, x.waiting, x.job, units);
+    // A gang on many nodes is put back alike in the trials of all of them.
+    const key = x.isNarrow && involved !== null && x.unitNodes.length > 1 ? involved.join() : '';
+    if (nodes !== null && x.fullNodes.get(key)?.includes(nodes[0]!)) return false;
+    placeThoseAhead(x.st, x.waiting, x.job, goneUnits(x));
+    if (key !== '' && !x.fullNodes.has(key)) {
+      const full = x.unitNodes.filter((n) => slotsNow(s, x.counters[0]!, n) === 0);
+      x.fullNodes.set(key, full);
     }
   }
   return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
 }
 
-/** Units of jobs that have nothing on the nodes of a trial are no part of it; returns the jobs that have, as a text. */
-function restoreElsewhere(x: Search, nodes: Int32Array): string {
+/** Units of jobs that have nothing on the nodes of a trial are no part of it; returns the jobs that have. */
+function restoreElsewhere(x: Search, nodes: Int32Array): number[] {
   const s = x.st.session;
   const isUsed = nodes.length === 1 ? null : new Uint8Array(s.state.sizes.nodes);
   if (isUsed !== null) for (const n of nodes) isUsed[n] = 1;
@@ -524,10 +526,14 @@ function restoreElsewhere(x: Search, nodes: Int32Array): string {
     const n = nodeOf(s, p);
     if (isUsed === null ? n === only : isUsed[n] === 1) involved.add(jobOf(s, p));
   }
-  const others: number[] = [];
-  for (const p of s.evicted.keys()) if (!involved.has(jobOf(s, p))) others.push(p);
-  for (const p of others) restore(x.st, p, nodeOf(s, p));
-  return [...involved].sort((a, b) => a - b).join();
+  let others: number[] | null = null;
+  for (const p of s.evicted.keys()) {
+    if (involved.has(jobOf(s, p))) continue;
+    if (others === null) others = [p];
+    else others.push(p);
+  }
+  if (others !== null) for (const p of others) restore(x.st, p, nodeOf(s, p));
+  return involved.size === 1 ? [...involved] : [...involved].sort((a, b) => a - b);
 }
 
 function jobOf(s: Session, podRow: number): number {

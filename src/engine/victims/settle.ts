@@ -101,10 +101,14 @@ export function goneUnits(x: Trial): Unit[] {
 /** Units with one of these pods, in victim order. A narrow trial is about few of the many that were taken. */
 function unitsOf(x: Trial, pods: Iterable<number>): Unit[] {
   const found = new Set<number>();
+  let last = -1;
   for (const p of pods) {
     const at = x.unitOfPod.get(p);
-    if (at !== undefined) found.add(at);
+    if (at === undefined || at === last) continue;
+    found.add(at);
+    last = at;
   }
+  if (found.size === 1) return [x.units[last]!];
   return [...found].sort((a, b) => a - b).map((at) => x.units[at]!);
 }
 

@@ -64,19 +64,17 @@ export function enterVictims(
   stepOf: (s: Session, victim: number) => readonly number[],
 ): JobTree {
   const tree: JobTree = { ...o.tree, choose: (x, job) => (victims.has(job) ? stepOf(x, job) : selectTasks(x, job)) };
-  const leaves = new Set<number>();
   for (const job of victims) {
     const queue = s.jobs.queue[job]!;
     if (queue < 0 || s.queues.isLeaf[queue] !== 1) continue;
     o.replaced.push({ job, elastic: tree.elastic[job]!, tasks: tree.tasks[job], need: tree.needs[job] });
-    leaves.add(queue);
     touch(s, o, queue);
     const list = tree.jobs[queue];
     const at = list?.indexOf(job) ?? -1;
     if (at >= 0) list!.splice(at, 1);
     pushJob(s, tree, job);
   }
-  for (const queue of leaves) refresh(s, tree, queue);
+  for (const queue of o.touched) if (s.queues.isLeaf[queue] === 1) refresh(s, tree, queue);
   return tree;
 }
 
