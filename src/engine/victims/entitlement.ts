@@ -123,18 +123,34 @@ export function placeThoseAhead(
   if (units.length === 0 || order === null) return;
   const s = st.session;
   const victims = new Set<number>();
-  const topSet = new Set<number>([topOf(s, s.jobs.queue[job]!)]);
-  for (const unit of units) {
-    victims.add(unit.job);
-    topSet.add(topOf(s, s.jobs.queue[unit.job]!));
-  }
-  const tops = s.queues.top.filter((q) => topSet.has(q));
+  for (const unit of units) victims.add(unit.job);
+  const tops = topsOf(s, job, victims);
   const tree = enterVictims(s, order, victims, stepOf);
   for (let next = takeFirst(s, order, tree, tops); next >= 0 && next !== job; next = takeFirst(s, order, tree, tops)) {
     if (victims.has(next)) moveStep(st, next, stepOf);
     refresh(s, tree, s.jobs.queue[next]!);
   }
   leaveVictims(order);
+}
+
+/** Does the only victim of a trial stand before the reclaimer? */
+export function standsAhead(s: Session, w: WaitingJobs, job: number, victim: number): boolean {
+  const { order } = w;
+  if (order === null) return false;
+  const tops = topsOf(s, job, [victim]);
+  const tree = enterVictims(s, order, new Set([victim]), evictedTasks);
+  let next = takeFirst(s, order, tree, tops);
+  for (; next >= 0 && next !== job && next !== victim; next = takeFirst(s, order, tree, tops)) refresh(s, tree, s.jobs.queue[next]!);
+  leaveVictims(order);
+  return next === victim;
+}
+
+/** Top queues above the jobs, in their order. */
+function topsOf(s: Session, job: number, victims: Iterable<number>): readonly number[] {
+  if (s.queues.top.length < 2) return s.queues.top;
+  const tops = new Set<number>([topOf(s, s.jobs.queue[job]!)]);
+  for (const victim of victims) tops.add(topOf(s, s.jobs.queue[victim]!));
+  return s.queues.top.filter((q) => tops.has(q));
 }
 
 function topOf(s: Session, queue: number): number {

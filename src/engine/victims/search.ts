@@ -5,8 +5,9 @@ import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
-import { nobodyWaiting, openTrials, placeThoseAhead, type WaitingJobs } from './entitlement.ts';
+import { nobodyWaiting, openTrials, placeThoseAhead, standsAhead, type WaitingJobs } from './entitlement.ts';
 import { copyQueueAmounts, isFair, type QueueAmounts } from './fairness.ts';
+import { comesHome, type RoomElsewhere } from './homeward.ts';
 import { isOverBudget } from './overBudget.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
@@ -72,6 +73,9 @@ interface Search {
   unitNodes: readonly number[];
   /** Those of them that have no room once those ahead are placed, by the jobs that take part. */
   readonly fullNodes: Map<string, readonly number[]>;
+  /** No node had room when the search began. */
+  readonly isFull: boolean;
+  readonly elsewhere: RoomElsewhere;
   /** Steps made, whoever makes the trials, and those that may be made in this part of the search. */
   steps: number;
   ceiling: number;
@@ -98,6 +102,7 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
   const start = copyQueueAmounts(s);
   if (action === 'reclaim') openTrials(s, wanted.waiting, job);
   const eligibility = createEligibility(s, action, job, need, start);
+  const counters = createSlotCounters(s, tasks);
   const search: Search = {
     wanted,
     st,
@@ -110,13 +115,15 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
     start,
     eligibility,
     walk: createVictimWalk(s, order, eligibility, wanted.jobLimit),
-    counters: createSlotCounters(s, tasks),
+    counters,
     units: [],
     unitOfPod: new Map(),
     base: st.ops.length,
     isNarrow: false,
     unitNodes: [],
     fullNodes: new Map(),
+    isFull: counters.every((c) => c.total === 0),
+    elsewhere: new Map(),
     isHopeless: false,
     steps: 0,
     ceiling: wanted.limit.most,
@@ -506,13 +513,25 @@ function placePreemptor(x: Search, nodes: Int32Array | null): boolean {
     // A gang on many nodes is put back alike in the trials of all of them.
     const key = x.isNarrow && involved !== null && x.unitNodes.length > 1 ? involved.join() : '';
     if (nodes !== null && x.fullNodes.get(key)?.includes(nodes[0]!)) return false;
-    placeThoseAhead(x.st, x.waiting, x.job, goneUnits(x));
+    const units = goneUnits(x);
+    if (nodes !== null && goesBack(x, units)) {
+      if (key !== '') x.fullNodes.set(key, x.unitNodes);
+      return false;
+    }
+    placeThoseAhead(x.st, x.waiting, x.job, units);
     if (key !== '' && !x.fullNodes.has(key)) {
       const full = x.unitNodes.filter((n) => slotsNow(s, x.counters[0]!, n) === 0);
       x.fullNodes.set(key, full);
     }
   }
   return attemptJob(x.st, x.job, x.tasks, { pipelineOnly: true, nodes }) !== 'failed';
+}
+
+/** A unit that stands ahead and takes up what it left leaves the nodes as full as they were. */
+function goesBack(x: Search, units: readonly Unit[]): boolean {
+  const unit = units[0];
+  if (!x.isNarrow || !x.isFull || units.length !== 1 || unit !== x.units[x.units.length - 1]) return false;
+  return comesHome(x.st.session, unit!, x.unitNodes, x.elsewhere) && standsAhead(x.st.session, x.waiting, x.job, unit!.job);
 }
 
 /** Units of jobs that have nothing on the nodes of a trial are no part of it; returns the jobs that have. */

@@ -60,12 +60,12 @@ export function updateSlots(s: Session, c: SlotCounter, n: number): void {
 
 /** What a node could take as its ledgers are, without a word to the counter. */
 export function slotsNow(s: Session, c: SlotCounter, n: number): number {
-  return c.isClosed[n] === 1 ? 0 : Math.min(c.wanted, slotsOn(s, c, n));
+  return c.isClosed[n] === 1 ? 0 : Math.min(c.wanted, slotsOn(s, c.request, c.extraGpus, n));
 }
 
-function slotsOn(s: Session, c: SlotCounter, n: number): number {
+/** Tasks with the request, and as many devices more, that the node's idle and leaving amounts are enough for. */
+export function slotsOn(s: Session, r: Request, extraGpus: number, n: number): number {
   const { ledger: l, facts, sizes } = s.state;
-  const r = c.request;
   let slots = Math.floor(l.idlePods[n]! + l.releasingPods[n]!);
   if (r.milliCpu > 0) slots = Math.min(slots, Math.floor((l.idleMilliCpu[n]! + l.releasingMilliCpu[n]!) / r.milliCpu));
   if (r.memoryBytes > 0) slots = Math.min(slots, Math.floor((l.idleMemoryBytes[n]! + l.releasingMemoryBytes[n]!) / r.memoryBytes));
@@ -76,9 +76,9 @@ function slotsOn(s: Session, c: SlotCounter, n: number): number {
   }
   if (slots <= 0) return 0;
   if (r.isShared) return Math.min(slots, sharedSlots(s, r, n));
-  const gpus = r.wholeGpus + c.extraGpus;
+  const gpus = r.wholeGpus + extraGpus;
   // Claims may share devices that are charged already, so their count bounds nothing.
-  if (gpus > 0 && c.extraGpus === 0) slots = Math.min(slots, Math.floor((l.idleGpu[n]! + l.releasingGpu[n]!) / gpus));
+  if (gpus > 0 && extraGpus === 0) slots = Math.min(slots, Math.floor((l.idleGpu[n]! + l.releasingGpu[n]!) / gpus));
   return Math.max(0, slots);
 }
 
