@@ -58,7 +58,11 @@ export function takePromises(x: PromiseSearch): boolean {
       for (const p of unit.pods) withdraw(x.st, p);
       for (const n of nodes) touched.add(n);
       for (const n of nodes) for (const c of x.counters) updateSlots(s, c, n);
-      if (x.counters.every((c) => c.total >= c.wanted) && placeInstead(x, taken, isSingle ? Int32Array.from(nodes) : null)) return true;
+      const hasRoom = x.counters.every((c) => c.total >= c.wanted);
+      // A trial of nodes without a slot is one that fails.
+      const isVain = isSingle && !nodes.some((n) => x.counters[0]!.slots[n]! > 0);
+      if (hasRoom && isVain) s.search.simulations++;
+      else if (hasRoom && placeInstead(x, taken, isSingle ? Int32Array.from(nodes) : null)) return true;
     }
     if (isSingle) putBack();
     else if (!isAllowed) break;

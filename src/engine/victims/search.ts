@@ -4,6 +4,7 @@ import { type Course, TrialEnd, WHOLE_COURSE } from '../parallel.ts';
 import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import { evict, restore, type Statement, undoTo } from '../statement.ts';
+import { cheapestNodes } from './cheapestNodes.ts';
 import { createEligibility, type Eligibility, type VictimAction } from './eligibility.ts';
 import { nobodyWaiting, openTrials, placeThoseAhead, standsAhead, type WaitingJobs } from './entitlement.ts';
 import { copyQueueAmounts, isFair, type QueueAmounts } from './fairness.ts';
@@ -24,7 +25,8 @@ import {
   type Settle,
 } from './settle.ts';
 import { createSlotCounters, type SlotCounter, slotsNow, updateSlots } from './slots.ts';
-import { spareMost } from './spareMost.ts';
+import { areLast, spareMost } from './spareMost.ts';
+import { meetAgain, nodesOf, noteUnit, type Taken } from './taken.ts';
 import type { Unit } from './units.ts';
 import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
 import { NO_LIMIT, type SearchLimit, type Spent, TRIAL_STEPS, UNIT_STEPS } from './workLimit.ts';
@@ -185,7 +187,7 @@ function takeUnit(x: Search, taken: Taken | null = null): boolean {
   for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
   for (const p of unit.pods) x.unitOfPod.set(p, x.units.length);
   x.units.push(unit);
-  if (taken !== null) note(x, taken, unit);
+  if (taken !== null) noteUnit(s, taken, unit);
   else {
     for (const p of unit.pods) {
       const n = nodeOf(s, p);
@@ -207,8 +209,8 @@ function searchSingle(x: Search): Solution | null {
   for (let before = x.st.ops.length; takeUnit(x, taken); before = x.st.ops.length) {
     const unit = x.units[x.units.length - 1]!;
     const own = x.st.ops.length;
-    const nodes = nodesOf(x, unit);
-    meetAgain(x, taken, nodes);
+    const nodes = nodesOf(x.st.session, unit);
+    meetAgain(x.st, taken, nodes);
     for (const n of nodes) updateSlots(x.st.session, counter, n);
     x.unitNodes = nodes;
     x.fullNodes.clear();
@@ -224,46 +226,6 @@ function searchSingle(x: Search): Solution | null {
   return null;
 }
 
-/** Units taken so far, by what later units may share with them. */
-interface Taken {
-  readonly unitsOfJob: Map<number, Unit[]>;
-  readonly jobsOnNode: Map<number, Set<number>>;
-}
-
-function note(x: Search, taken: Taken, unit: Unit): void {
-  const units = taken.unitsOfJob.get(unit.job);
-  if (units === undefined) taken.unitsOfJob.set(unit.job, [unit]);
-  else units.push(unit);
-  for (const n of nodesOf(x, unit)) {
-    const jobs = taken.jobsOnNode.get(n);
-    if (jobs === undefined) taken.jobsOnNode.set(n, new Set([unit.job]));
-    else jobs.add(unit.job);
-  }
-}
-
-/** Evicts again what was put back of the jobs that had something on these nodes. */
-function meetAgain(x: Search, taken: Taken, nodes: readonly number[]): void {
-  const s = x.st.session;
-  for (const n of nodes) {
-    for (const job of taken.jobsOnNode.get(n) ?? []) {
-      for (const unit of taken.unitsOfJob.get(job)!) for (const p of unit.pods) if (!s.evicted.has(p)) evict(x.st, p, nodeOf(s, p));
-    }
-  }
-}
-
-function nodesOf(x: Search, unit: Unit): number[] {
-  const s = x.st.session;
-  const nodes: number[] = [];
-  let last = -1;
-  for (const p of unit.pods) {
-    const n = nodeOf(s, p);
-    if (n < 0 || n === last) continue;
-    if (!nodes.includes(n)) nodes.push(n);
-    last = n;
-  }
-  return nodes.length < 2 ? nodes : nodes.sort((a, b) => a - b);
-}
-
 /**
  * Several tasks: trials begin at the first prefix with enough slots. After the first failure the whole list is tried once;
  * if even that leaves no room, nothing helps. Otherwise trials go on at growing distances.
@@ -277,7 +239,7 @@ function searchGang(x: Search): Solution | null {
     const isDue = hasRoom && x.units.length >= nextTrial;
     if (!hasRoom) x.st.session.search.filtered++;
     if (isDue) {
-      const solution = tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
+      const solution = tryHere(x, cheapestNodes(x.st.session, x.counters, x.units)) ?? tryHere(x, null);
       if (solution !== null) return solution;
       if (x.isHopeless) return null;
       if (!isKnownPossible) {
@@ -289,7 +251,8 @@ function searchGang(x: Search): Solution | null {
     }
     more = takeUnit(x);
     // The last prefix is always tried.
-    if (!more && !x.isHopeless && !isDue && hasEnoughSlots(x)) return tryHere(x, cheapestNodes(x)) ?? tryHere(x, null);
+    if (!more && !x.isHopeless && !isDue && hasEnoughSlots(x))
+      return tryHere(x, cheapestNodes(x.st.session, x.counters, x.units)) ?? tryHere(x, null);
   }
   return null;
 }
@@ -325,38 +288,6 @@ function isPossibleWithAll(x: Search): boolean {
   undoTo(x.st, mark);
   x.units.length = units;
   return isPossible;
-}
-
-/**
- * The nodes with the fewest pods to evict per task placed, as many as are needed; null when every node with room is needed
- * or the tasks differ.
- */
-function cheapestNodes(x: Search): Int32Array | null {
-  if (x.counters.length !== 1) return null;
-  const c = x.counters[0]!;
-  if (c.total <= c.wanted) return null;
-  const s = x.st.session;
-  const cost = new Float64Array(c.slots.length);
-  const latest = new Int32Array(c.slots.length).fill(-1);
-  x.units.forEach((unit, index) => {
-    for (const p of unit.pods) {
-      const n = nodeOf(s, p);
-      if (n < 0) continue;
-      // A gang goes as a whole: its other pods are part of the price of each of its nodes.
-      cost[n] = cost[n]! + unit.pods.length;
-      latest[n] = index;
-    }
-  });
-  const open = Array.from(c.slots.keys()).filter((n) => c.slots[n]! > 0);
-  open.sort((a, b) => cost[a]! / c.slots[a]! - cost[b]! / c.slots[b]! || latest[a]! - latest[b]! || a - b);
-  let found = 0;
-  const chosen: number[] = [];
-  for (const n of open) {
-    if (found >= c.wanted) break;
-    chosen.push(n);
-    found += c.slots[n]!;
-  }
-  return Int32Array.from(chosen).sort();
 }
 
 /** A trial that holds. */
@@ -482,17 +413,6 @@ function withFewerMoves(x: Search, again: () => boolean, found: Outcome, mark: n
   if (fewer !== null) return fewer.leaving;
   again();
   return found.settle(x);
-}
-
-/** Of each job the last units stay: it leaves from its first unit on. `moved` has the last ones first. */
-function areLast(stay: readonly Unit[], moved: readonly Unit[]): boolean {
-  const staying = new Set(stay);
-  const isLeaving = new Set<number>();
-  for (const unit of moved) {
-    if (!staying.has(unit)) isLeaving.add(unit.job);
-    else if (isLeaving.has(unit.job)) return false;
-  }
-  return true;
 }
 
 /** The trial anew, anywhere, with only those out of place that left it and do not `stay`. Null when that does not hold. */

@@ -1,3 +1,5 @@
+import type { Unit } from './units.ts';
+
 /** Trials of one question: long lists of which little can stay are left as they are. */
 const MOST_TRIALS = 64;
 
@@ -19,4 +21,15 @@ export function spareMost<T>(list: readonly T[], works: (kept: readonly T[]) => 
     }
   }
   return kept;
+}
+
+/** Of each job the last units stay: it leaves from its first unit on. `moved` has the last ones first. */
+export function areLast(stay: readonly Unit[], moved: readonly Unit[]): boolean {
+  const staying = new Set(stay);
+  const isLeaving = new Set<number>();
+  for (const unit of moved) {
+    if (!staying.has(unit)) isLeaving.add(unit.job);
+    else if (isLeaving.has(unit.job)) return false;
+  }
+  return true;
 }
