@@ -100,14 +100,6 @@ function surplusUnit(s: Session, set: SubGroupSet, allows: UnitTest | null): num
   if (held === 0) return [];
   const spare = held + Math.min(countIdleOptional(s, set), Math.max(0, set.need - held)) - set.need;
   const reversed = orderMembers(s, set.members).slice().reverse();
-  // A broken member that is not needed goes before any complete one.
-  if (spare >= 0) {
-    for (const m of reversed) {
-      if (isHeld(s, m) || heldBy(s, m) === 0) continue;
-      const pods = allOfMember(s, m);
-      if (allows === null || allows(pods)) return pods;
-    }
-  }
   for (const m of reversed) {
     if (m.set !== null) {
       const pods = surplusUnit(s, m.set, allows);
@@ -115,6 +107,14 @@ function surplusUnit(s: Session, set: SubGroupSet, allows: UnitTest | null): num
     } else if (countOf(s, SET_CELL.allocated, m.podSet) > s.podSets.min[m.podSet]!) {
       const pods = lastPod(s, m.podSet, allows);
       if (pods.length > 0) return pods;
+    }
+  }
+  // A broken member that is not needed goes before any complete one.
+  if (spare >= 0) {
+    for (const m of reversed) {
+      if (isHeld(s, m) || heldBy(s, m) === 0) continue;
+      const pods = allOfMember(s, m);
+      if (allows === null || allows(pods)) return pods;
     }
   }
   if (spare <= 0) return [];
