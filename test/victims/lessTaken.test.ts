@@ -67,6 +67,61 @@ test('one larger job goes rather than two small ones that are less protected', (
   expect(lines(cycleOf(objects, configWith(), NOW_MS))).toEqual(['evict ns/middle n1', 'evict ns/oldest n1', 'pipeline ns/h n1']);
 });
 
+test('surplus pods go before a broken optional member', () => {
+  const member = (p: Pod, name: string): Pod => ({ ...p, metadata: { ...p.metadata, labels: { 'kai.scheduler/subgroup-name': name } } });
+  const objects: ClusterObjects = {
+    ...emptyObjects(),
+    priorityClasses: [50, 75].map((value) => ({ metadata: { name: `p${value}` }, value })),
+    nodes: [node('n1', 3)],
+    queues: [queue('team', '', { quota: 3 })],
+    podGroups: [
+      group('high', 'team', { priorityClassName: 'p75' }),
+      group('low', 'team', {
+        priorityClassName: 'p50',
+        minSubGroup: 1,
+        subGroups: [
+          { name: 'a', minMember: 1 },
+          { name: 'b', minMember: 2 },
+        ],
+      }),
+    ],
+    pods: [
+      pod('h', 'high', 1),
+      member(pod('a1', 'low', 1, 'n1'), 'a'),
+      member(pod('a2', 'low', 1, 'n1'), 'a'),
+      member(pod('b1', 'low', 1, 'n1'), 'b'),
+    ],
+  };
+  expect(lines(cycleOf(objects, configWith(), NOW_MS))).toEqual(['evict ns/a2 n1', 'pipeline ns/h n1']);
+});
+
+test('a job that finds no other place stays if a better protected one can move in its stead', () => {
+  // `ja` would move to n2, where `jb` is: only `k` can leave n1 for good.
+  const common = (n: ReturnType<typeof node>): ReturnType<typeof node> => ({
+    ...n,
+    metadata: { ...n.metadata, labels: { ...n.metadata.labels, common: 'yes' } },
+  });
+  const ja = pod('ja', 'j', 1, 'n1');
+  const older = (g: ReturnType<typeof group>): ReturnType<typeof group> => ({
+    ...g,
+    metadata: { ...g.metadata, creationTimestamp: '2026-01-01T00:30:00Z' },
+  });
+  const objects: ClusterObjects = {
+    ...emptyObjects(),
+    nodes: [common(node('n1', 2)), common(node('n2', 1)), node('n3', 2)],
+    queues: [queue('team', '', { quota: 6 }), queue('gone', '', { quota: 0 })],
+    podGroups: [group('p', 'team'), group('j', 'team'), older(group('k', 'team')), group('old', 'gone')],
+    pods: [
+      zone(pod('p', 'p', 1), 'n1'),
+      { ...ja, spec: { ...ja.spec, nodeSelector: { common: 'yes' } } },
+      zone(pod('jb', 'j', 1, 'n2'), 'n2'),
+      pod('k', 'k', 1, 'n1'),
+      leaving(pod('o', 'old', 2, 'n3')),
+    ],
+  };
+  expect(lines(cycleOf(objects, configWith(), NOW_MS))).toEqual(['evict ns/k n1', 'pipeline ns/p n1', 'pipeline ns/k n3']);
+});
+
 describe('spareMost', () => {
   const all = Array.from({ length: 20 }, (_, i) => i);
   test.each<[string, (kept: readonly number[]) => boolean, readonly number[]]>([

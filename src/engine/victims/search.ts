@@ -17,12 +17,14 @@ import {
   goneUnits,
   isCheaper,
   keepBest,
+  keepFirst,
   keepLight,
   keptHeavier,
   moveByScore,
   type Price,
   priceOf,
   type Settle,
+  stuckJobs,
 } from './settle.ts';
 import { createSlotCounters, type SlotCounter, slotsNow, updateSlots } from './slots.ts';
 import { areLast, spareMost } from './spareMost.ts';
@@ -354,6 +356,8 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
     let latest = best;
     // Less than one unit is not to be had.
     const mayBeLighter = best?.leaving.length !== 1 && keptHeavier(x.st.session, evicted, best?.leaving ?? goneUnits(x));
+    // Whoever had to leave and finds no place may stay if another leaves.
+    const stuck = best === null && x.isNarrow && x.action === 'consolidation' ? stuckJobs(x.st.session, evicted) : null;
     if (best === null) {
       undoTo(x.st, mark);
       x.isHopeless = isOverBudget(x);
@@ -363,6 +367,11 @@ function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
       again();
       latest = settleBy(x, keepLight);
       if (best === null || (latest !== null && isCheaper(latest.price, best.price))) best = latest;
+    }
+    if (best === null && stuck !== null) {
+      again();
+      latest = settleBy(x, keepFirst(stuck));
+      best = latest;
     }
     if (best === null && x.action !== 'preempt') {
       again();

@@ -46,6 +46,21 @@ export const keepLight: Settle = (x) => {
   );
 };
 
+/** The same with these jobs first: others leave in their stead. */
+export function keepFirst(jobs: ReadonlySet<number>): Settle {
+  return (x) => {
+    const units = goneUnits(x).reverse();
+    return keepThenMove(x, [...units.filter((unit) => jobs.has(unit.job)), ...units.filter((unit) => !jobs.has(unit.job))]);
+  };
+}
+
+/** Jobs that lost pods for good; null when they are all that were evicted. */
+export function stuckJobs(s: Session, evicted: readonly Unit[]): ReadonlySet<number> | null {
+  const jobs = new Set<number>();
+  for (const p of s.evicted.keys()) jobs.add(s.podSets.job[s.tasks.podSet[p]!]!);
+  return evicted.every((unit) => jobs.has(unit.job)) ? null : jobs;
+}
+
 /** Did one of the evicted units stay that holds more per pod than one that left? If not, `keepLight` does as `keepBest` did. */
 export function keptHeavier(s: Session, evicted: readonly Unit[], leaving: readonly Unit[]): boolean {
   const left = new Set(leaving);
