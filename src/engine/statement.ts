@@ -59,8 +59,9 @@ export function createStatement(session: Session): Statement {
   return { session, ops: [], groupsBefore: session.state.cells[session.state.base.groupCount]! };
 }
 
-function marks(s: Session, podRow: number, node: number): Marks {
-  return { podRow, node, journalMark: mark(s.journal), draMark: s.dra.mark(), numaMark: s.numa?.mark() ?? 0 };
+/** Operations are made by the million: each is one literal. */
+function numaMarkOf(s: Session): number {
+  return s.numa === null ? 0 : s.numa.mark();
 }
 
 /**
@@ -80,17 +81,19 @@ export function place(
   if (s.evicted.size > 0 && freeSlots(st, node) < 1) return false;
   const isBack = s.evicted.has(podRow) && nodeOf(s, podRow) === node;
   if (isBack && holdsGroups(s, podRow, groupNames) && holdsZones(s, podRow, zones)) return restore(st, podRow, node);
-  const at = marks(s, podRow, node);
+  const journalMark = mark(s.journal);
+  const draMark = s.dra.mark();
+  const numaMark = numaMarkOf(s);
   const oldGroups = s.tasks.groups.get(podRow);
   const groups = groupNames.map((name) => groupNumber(s, node, name));
   if (groups.includes(NO_ROW) || !placeTask(s, podRow, node, status, groups)) {
-    rollback(s.journal, at.journalMark);
+    rollback(s.journal, journalMark);
     return false;
   }
   const evictedFrom = s.evicted.get(podRow);
   s.evicted.delete(podRow);
   const oldZones = s.numa?.place(podRow, zones, status === Status.allocated) ?? null;
-  st.ops.push({ kind: 'place', ...at, status, groupNames, oldGroups, evictedFrom, zones, oldZones });
+  st.ops.push({ kind: 'place', podRow, node, journalMark, draMark, numaMark, status, groupNames, oldGroups, evictedFrom, zones, oldZones });
   return true;
 }
 
@@ -131,12 +134,14 @@ export function isGroupName(s: Session, name: string): boolean {
 /** Evicts an allocated task virtually: its amounts become releasing, its queue no longer pays (spec 03 section 5.1). */
 export function evict(st: Statement, podRow: number, node: number): void {
   const s = st.session;
-  const at = marks(s, podRow, node);
+  const journalMark = mark(s.journal);
+  const draMark = s.dra.mark();
+  const numaMark = numaMarkOf(s);
   const oldStatus = evictTask(s, podRow, node);
   s.numa?.evict(podRow);
   s.evicted.set(podRow, oldStatus);
   showHeld(s, podRow, node, false);
-  st.ops.push({ kind: 'evict', ...at, oldStatus });
+  st.ops.push({ kind: 'evict', podRow, node, journalMark, draMark, numaMark, oldStatus });
 }
 
 /**
@@ -147,12 +152,14 @@ export function restore(st: Statement, podRow: number, node: number): boolean {
   const s = st.session;
   const oldStatus = s.evicted.get(podRow);
   if (oldStatus === undefined) throw new Error(`pod row ${podRow} is not evicted`);
-  const at = marks(s, podRow, node);
+  const journalMark = mark(s.journal);
+  const draMark = s.dra.mark();
+  const numaMark = numaMarkOf(s);
   if (!restoreTask(s, podRow, node, oldStatus)) return false;
   s.numa?.restore(podRow);
   s.evicted.delete(podRow);
   showHeld(s, podRow, node, true);
-  st.ops.push({ kind: 'restore', ...at });
+  st.ops.push({ kind: 'restore', podRow, node, journalMark, draMark, numaMark });
   return true;
 }
 
@@ -160,10 +167,12 @@ export function restore(st: Statement, podRow: number, node: number): boolean {
 export function withdraw(st: Statement, podRow: number): void {
   const s = st.session;
   const node = nodeOf(s, podRow);
-  const at = marks(s, podRow, node);
+  const journalMark = mark(s.journal);
+  const draMark = s.dra.mark();
+  const numaMark = numaMarkOf(s);
   const oldGroups = s.tasks.groups.get(podRow);
   unplaceTask(s, podRow, node);
-  st.ops.push({ kind: 'withdraw', ...at, oldGroups });
+  st.ops.push({ kind: 'withdraw', podRow, node, journalMark, draMark, numaMark, oldGroups });
 }
 
 /** Undoes operations, newest first, until `count` are left. */

@@ -18,7 +18,6 @@ const STORAGE = new Set(['ephemeral-storage', 'storage']);
 
 /** Runs the pre-predicates of a task; null when all pass. Order of lines: the table of spec 03 section 7.2. */
 export function preCheck(s: Session, podRow: number): PreFailure | null {
-  const pod = s.view.texts.get(s.view.pods.keyText[podRow]!);
   const lines: string[] = [];
   let invariant: string | null = null;
   const fail = (name: string, error: string, isInvariant: boolean): void => {
@@ -36,19 +35,23 @@ export function preCheck(s: Session, podRow: number): PreFailure | null {
       const result = s.volumes.prefilter(podRow);
       if (result.result === 'error') fail('VolumeBinding', result.reasons.join(', '), result.isUnresolvable);
     }
-    const tooBig = largerThanEveryNode(s, podRow, pod);
+    const tooBig = largerThanEveryNode(s, podRow);
     if (tooBig !== null) fail('MaxNodePoolResources', tooBig, true);
     if ((flags & SignatureFlag.configMaps) !== 0) {
       const missing = s.configMaps.missing(signatureRow);
       if (missing.length > 0) fail('ConfigMap', `Missing required configmaps: [${missing.join(' ')}]`, true);
     }
   }
-  if (lines.length > 0) return { text: `Scheduling conditions were not met for pod ${pod}:\n${lines.join('')}`, invariant };
+  if (lines.length > 0) return { text: `Scheduling conditions were not met for pod ${nameOf(s, podRow)}:\n${lines.join('')}`, invariant };
   if (s.plugins.has('dynamicresources') && s.dra.isConcerned(podRow)) {
-    const error = s.dra.precheck(podRow, pod, queueOf(s, podRow));
+    const error = s.dra.precheck(podRow, nameOf(s, podRow), queueOf(s, podRow));
     if (error !== null) return { text: error, invariant: null };
   }
   return null;
+}
+
+function nameOf(s: Session, podRow: number): string {
+  return s.view.texts.get(s.view.pods.keyText[podRow]!);
 }
 
 function queueOf(s: Session, podRow: number): string {
@@ -81,7 +84,7 @@ export function nodeMaxima(s: Pick<Session, 'state'>): NodeMaxima {
 }
 
 /** Text of MaxNodePoolResources, null when some node is large enough in every dimension taken by itself. */
-function largerThanEveryNode(s: Session, podRow: number, pod: string): string | null {
+function largerThanEveryNode(s: Session, podRow: number): string | null {
   const r = requestOf(s, podRow);
   const max = s.maxima;
   const gpus = r.gpuHundredths / 100 + s.dra.gpuCountOf(podRow);
@@ -100,7 +103,7 @@ function largerThanEveryNode(s: Session, podRow: number, pod: string): string | 
       topped = toppedAt(s, name, isStorage ? formatHuman(most, 1e9) : formatHuman(most, 1), isStorage ? ' GB' : '', most === 0);
     }
   }
-  return topped === null ? null : `The pod ${pod} requires ${describe(s, r, s.dra.gpuCountOf(podRow))}. ${topped}`;
+  return topped === null ? null : `The pod ${nameOf(s, podRow)} requires ${describe(s, r, s.dra.gpuCountOf(podRow))}. ${topped}`;
 }
 
 function toppedAt(s: Session, name: string, amount: string, unit: string, isNone: boolean): string {

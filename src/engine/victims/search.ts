@@ -278,7 +278,6 @@ function isMine(x: Search): boolean {
 /** Would the tasks fit if every candidate left? The units taken for the question are given back. */
 function isPossibleWithAll(x: Search): boolean {
   const s = x.st.session;
-  const units = x.units.length;
   const mark = x.st.ops.length;
   const probe = createVictimWalk(s, x.walk.order, x.eligibility, x.walk.jobLimit);
   for (let unit = popUnit(s, probe); unit !== null; unit = popUnit(s, probe)) {
@@ -288,7 +287,6 @@ function isPossibleWithAll(x: Search): boolean {
   const isPossible = attemptJob(x.st, x.job, x.tasks, SIMULATION) !== 'failed';
   s.search.simulations++;
   undoTo(x.st, mark);
-  x.units.length = units;
   return isPossible;
 }
 
