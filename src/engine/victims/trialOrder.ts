@@ -40,6 +40,10 @@ export function createTrialOrder(s: Session, waiting: readonly number[], reuse: 
     return { before, tree, touched: [], isTouched: new Uint8Array(s.queues.count), replaced: [] };
   }
   for (let q = 0; q < s.queues.count; q++) copyQueue(before, reuse.tree, q);
+  // A trial that was broken off by an error has left its traces.
+  reuse.isTouched.fill(0);
+  reuse.touched.length = 0;
+  reuse.replaced.length = 0;
   return { ...reuse, before };
 }
 
