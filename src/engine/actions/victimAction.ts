@@ -19,7 +19,7 @@ import { mayReclaim } from '../victims/fairness.ts';
 import { createEvictionMessages } from '../victims/messages.ts';
 import { searchSafely } from '../victims/safeSearch.ts';
 import { recordEvictions } from '../victims/safety.ts';
-import type { Solution } from '../victims/search.ts';
+import type { Solution } from '../victims/searchState.ts';
 import { createVictimOrder, reorderVictims, type VictimOrder } from '../victims/victimWalk.ts';
 import { type ActionLimit, nextSearchLimit, openActionLimit, type SearchLimit, type Spent } from '../victims/workLimit.ts';
 import { pendingJobs } from './allocate.ts';

@@ -2,7 +2,8 @@ import { addJobError } from '../report/jobErrors.ts';
 import { nodeOf } from '../session/occupy.ts';
 import type { Session } from '../session/session.ts';
 import type { Statement } from '../statement.ts';
-import { type Solution, searchVictims, type Wanted } from './search.ts';
+import { searchVictims } from './search.ts';
+import type { Solution, Wanted } from './searchState.ts';
 import { createSlotCounters } from './slots.ts';
 import type { VictimOrder } from './victimWalk.ts';
 
