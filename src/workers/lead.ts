@@ -11,6 +11,8 @@ import { HelperCourse, KnownCourse, ring, sleepUntilRung } from './teamwork.ts';
 const MIN_SEARCH_MS = 2;
 /** A search is offered when it has lasted so long: most are over before. */
 const OFFER_AFTER_MS = 0.2;
+/** … and has made so many trials: few that are long would rather be made twice. */
+const OFFER_AFTER_TRIALS = 8;
 /** So long the planner waits for trials that other threads have taken; then it makes them as well. */
 const PATIENCE_MS = 1;
 /** Shared trials after which is asked whether the help is worth it, and the part of them that others must have made. */
@@ -43,7 +45,8 @@ export class Lead {
   readonly #startMs = performance.now();
   /** Time a follower needs to come to the first search: about what the planner needed. */
   #catchUpMs = Number.NaN;
-  #searchMs = 0;
+  /** Time spent in searches that were, or would have been, offered, from that moment on. */
+  #longMs = 0;
   /** The planner goes on alone until the cycle ends. */
   #isAlone = false;
   /** Shared trials of this cycle, and those of them that the planner made. */
@@ -57,9 +60,9 @@ export class Lead {
     if (this.#board !== null && options.isSearchBound) this.#share(this.#board);
   }
 
-  /** More time went into searches than into all that a follower must do before it can help. */
+  /** More time went into long searches than into all that a follower must do before it can help. */
   get isSearchBound(): boolean {
-    return !this.#isAlone && this.#searchMs > this.#options.reluctance * Math.max(MIN_SEARCH_MS, this.#catchUpMs);
+    return !this.#isAlone && this.#longMs > this.#options.reluctance * Math.max(MIN_SEARCH_MS, this.#catchUpMs);
   }
 
   /** For the next cycle: grows when help was of little use, and shrinks again. */
@@ -80,9 +83,7 @@ export class Lead {
     const startMs = performance.now();
     if (Number.isNaN(this.#catchUpMs)) this.#catchUpMs = startMs - this.#startMs;
     if (!this.isShared && (this.#options.leavesAllTrials || this.isSearchBound)) this.#share(board);
-    const found = search.isDivisible ? this.#findTogether(board, search, startMs) : this.#findWhole(board, search);
-    this.#searchMs += performance.now() - startMs;
-    return found;
+    return search.isDivisible ? this.#findTogether(board, search, startMs) : this.#findWhole(board, search);
   }
 
   #share(board: Board): void {
@@ -106,6 +107,7 @@ export class Lead {
     const attempt = board.known();
     const course = new LeadCourse(board, attempt, counts, this.#offering(board, attempt, search.fingerprint, startMs));
     let found = search.run(course);
+    if (course.trials > OFFER_AFTER_TRIALS) this.#longMs += Math.max(0, performance.now() - startMs - OFFER_AFTER_MS);
     if (course.offeredFrom < 0) {
       this.#publish(board, found === null ? failureOf(search) : course.foundAt, search.spent.steps);
       return found;
@@ -142,7 +144,7 @@ export class Lead {
   #offering(board: Board, attempt: number, fingerprint: number, startMs: number): Offering {
     const isAtOnce = this.#options.leavesAllTrials;
     return {
-      isDue: () => this.isShared && (isAtOnce || performance.now() - startMs > OFFER_AFTER_MS),
+      isDue: (trial) => this.isShared && (isAtOnce || (trial >= OFFER_AFTER_TRIALS && performance.now() - startMs > OFFER_AFTER_MS)),
       offer: (trial) => {
         board.open(attempt, fingerprint, trial);
         ring(this.#control, CONTROL.followerBell, CONTROL.followersAsleep);

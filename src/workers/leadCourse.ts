@@ -7,7 +7,7 @@ import { KnownEnd } from './teamwork.ts';
 /** When a search is put on the board. */
 export interface Offering {
   /** Asked before each trial. */
-  isDue(): boolean;
+  isDue(trial: number): boolean;
   /** Offers the search from this trial on. */
   offer(trial: number): void;
   /** Waits until somebody has taken the trial, or it does not matter any more; null: the planner takes part itself. */
@@ -45,7 +45,7 @@ export class LeadCourse implements Course {
 
   take(): boolean {
     const trial = this.trials++;
-    if (this.offeredFrom < 0 && this.#board.isShared(trial) && this.#offering.isDue()) {
+    if (this.offeredFrom < 0 && this.#board.isShared(trial) && this.#offering.isDue(trial)) {
       this.offeredFrom = trial;
       this.#offering.offer(trial);
       this.#end = new KnownEnd(this.#board, this.#attempt);

@@ -91,7 +91,7 @@ function serve(run: Run, job: number): number[] | null {
   let solution: Solution | null = null;
   if (mayPreempt(s, action, job, tasks)) {
     const wanted = { action, job, tasks, order: run.order, waiting, jobLimit, limit, spent };
-    if (action === 'reclaim') listWaiting(s, waiting);
+    if (action === 'reclaim') listWaiting(s, waiting, job);
     solution = s.port.find({
       fingerprint: fingerprintOf(s, job, tasks),
       // With budgets a search is made several times over, each as far as it goes.

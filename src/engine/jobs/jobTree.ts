@@ -109,6 +109,19 @@ export function pushJob(s: Session, t: JobTree, job: number): void {
   list.splice(lo, 0, job);
 }
 
+/** The same for several jobs of one queue. */
+export function pushJobs(s: Session, t: JobTree, queue: number, jobs: readonly number[]): void {
+  const list = t.jobs[queue]!;
+  for (const job of jobs) {
+    t.tasks[job] = undefined;
+    t.needs[job] = undefined;
+    t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
+    list.push(job);
+  }
+  const compare = comparator(s, t);
+  list.sort((a, b) => compare(b, a));
+}
+
 /** A job that waits in the tree lost pods: it gets the place, and wants the tasks, of its state of now. */
 export function renewJob(s: Session, t: JobTree, job: number): void {
   const list = t.jobs[s.jobs.queue[job]!];

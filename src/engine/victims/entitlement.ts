@@ -80,11 +80,14 @@ function asksForTheSame(s: Session, tree: JobTree, a: number, b: number): boolea
   return x.milliCpu === y.milliCpu && x.memoryBytes === y.memoryBytes && x.gpuMilli === y.gpuMilli;
 }
 
-/** Brings the lists of waiting jobs up to date, before a search evicts anybody: trials must not see a list of another trial's. */
-export function listWaiting(s: Session, w: WaitingJobs): void {
+/**
+ * Brings the lists of those who wait in other queues than the job's up to date, before its search evicts anybody: trials must
+ * not see a list of another trial's.
+ */
+export function listWaiting(s: Session, w: WaitingJobs, job: number): void {
   w.isOrderOpen = false;
   for (const [queue, all] of w.atStart) {
-    if (w.perQueue.has(queue)) continue;
+    if (queue === s.jobs.queue[job] || w.perQueue.has(queue)) continue;
     const jobs = all.filter((job) => isWaiting(s, job));
     const tree = createJobTree(s, jobs, -1, selectTasks, w.tree);
     w.tree = tree;

@@ -9,10 +9,23 @@ import { openTrials } from './entitlement.ts';
 import { copyQueueAmounts } from './fairness.ts';
 import { takePromises } from './promiseSearch.ts';
 import { SIMULATION } from './replace.ts';
-import { hasEnoughSlots, inTurn, isMine, restart, type Search, type Solution, takeUnit, type Wanted, within } from './searchState.ts';
+import {
+  hasEnoughSlots,
+  inTurn,
+  isMine,
+  makeTrial,
+  nextUnitOf,
+  restart,
+  type Search,
+  type Solution,
+  takeUnit,
+  type Wanted,
+  within,
+} from './searchState.ts';
 import { createSlotCounters, updateSlots } from './slots.ts';
-import { meetAgain, nodesOf, type Taken } from './taken.ts';
-import { tryHere } from './trial.ts';
+import { meetAgain, nodesOf, noteUnit, type Taken } from './taken.ts';
+import { tryHere, tryNodes } from './trial.ts';
+import type { Unit } from './units.ts';
 import { afterEviction, createVictimWalk, popUnit } from './victimWalk.ts';
 
 /**
@@ -73,29 +86,43 @@ export function searchVictims(st: Statement, wanted: Wanted): Solution | null {
 }
 
 /**
- * One task: a unit is worth a trial only where it makes room, so every trial is confined to the nodes of the latest unit
- * (as in the reference's node-local search), and the first that holds is the answer. Jobs that have lost all are put back
- * after their trial: only where a later unit meets them again do they count, so a trial costs what its node holds.
+ * One task: a unit is worth a trial only where it makes room, so every trial is confined to the nodes of one unit (as in the
+ * reference's node-local search), and the first that holds is the answer. Jobs that have lost all are put back after their
+ * trial: only where a later unit meets them again do they count, so a trial costs what its node holds, and whoever does not
+ * make it need not evict them at all.
  */
 function searchSingle(x: Search): Solution | null {
-  const counter = x.counters[0]!;
+  const s = x.st.session;
   const taken: Taken = { unitsOfJob: new Map(), jobsOnNode: new Map() };
-  for (let before = x.st.ops.length; takeUnit(x, taken); before = x.st.ops.length) {
-    const unit = x.units[x.units.length - 1]!;
+  for (let unit = nextUnitOf(x); unit !== null; unit = nextUnitOf(x)) {
+    const isOwn = isMine(x);
+    const before = x.st.ops.length;
+    if (isOwn || !unit.isCore) for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
+    noteUnit(s, taken, unit);
+    afterEviction(s, x.walk, unit);
+    if (!isOwn) continue;
     const own = x.st.ops.length;
-    const nodes = nodesOf(x.st.session, unit);
-    meetAgain(x.st, taken, nodes);
-    for (const n of nodes) updateSlots(x.st.session, counter, n);
-    x.unitNodes = nodes;
-    x.fullNodes.clear();
-    if (!nodes.some((n) => counter.slots[n]! > 0)) x.st.session.search.filtered++;
-    for (const n of nodes) {
-      if (counter.slots[n]! <= 0) continue;
-      const solution = tryHere(x, Int32Array.of(n));
-      if (solution !== null) return solution;
-    }
-    if (x.isHopeless) return null;
+    const solution = makeTrial(x, () => tryUnit(x, taken, unit));
+    if (solution !== null || x.isHopeless) return solution;
     undoTo(x.st, unit.isCore ? before : own);
+  }
+  return null;
+}
+
+/** The latest unit is gone, and with it those before it that were on its nodes: does the task have room on one of these? */
+function tryUnit(x: Search, taken: Taken, unit: Unit): Solution | null {
+  const s = x.st.session;
+  const counter = x.counters[0]!;
+  const nodes = nodesOf(s, unit);
+  meetAgain(x.st, taken, nodes);
+  for (const n of nodes) updateSlots(s, counter, n);
+  x.unitNodes = nodes;
+  x.fullNodes.clear();
+  if (!nodes.some((n) => counter.slots[n]! > 0)) s.search.filtered++;
+  for (const n of nodes) {
+    if (counter.slots[n]! <= 0) continue;
+    const solution = tryNodes(x, Int32Array.of(n));
+    if (solution !== null || x.isHopeless) return solution;
   }
   return null;
 }
@@ -113,7 +140,7 @@ function searchGang(x: Search): Solution | null {
     const isDue = hasRoom && x.units.length >= nextTrial;
     if (!hasRoom) x.st.session.search.filtered++;
     if (isDue) {
-      const solution = tryHere(x, cheapestNodes(x.st.session, x.counters, x.units)) ?? tryHere(x, null);
+      const solution = tryPrefix(x);
       if (solution !== null) return solution;
       if (x.isHopeless) return null;
       if (!isKnownPossible) {
@@ -125,10 +152,14 @@ function searchGang(x: Search): Solution | null {
     }
     more = takeUnit(x);
     // The last prefix is always tried.
-    if (!more && !x.isHopeless && !isDue && hasEnoughSlots(x))
-      return tryHere(x, cheapestNodes(x.st.session, x.counters, x.units)) ?? tryHere(x, null);
+    if (!more && !x.isHopeless && !isDue && hasEnoughSlots(x)) return tryPrefix(x);
   }
   return null;
+}
+
+/** Two trials: on the cheapest nodes with room, and anywhere. */
+function tryPrefix(x: Search): Solution | null {
+  return inTurn(x, () => tryNodes(x, cheapestNodes(x.st.session, x.counters, x.units))) ?? tryHere(x, null);
 }
 
 /** A trial of its own: with all candidates gone. */

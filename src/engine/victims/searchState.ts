@@ -7,7 +7,6 @@ import type { WaitingJobs } from './entitlement.ts';
 import type { QueueAmounts } from './fairness.ts';
 import type { RoomElsewhere } from './homeward.ts';
 import { type SlotCounter, updateSlots } from './slots.ts';
-import { noteUnit, type Taken } from './taken.ts';
 import type { Unit } from './units.ts';
 import { afterEviction, createVictimWalk, popUnit, type VictimOrder, type VictimWalk } from './victimWalk.ts';
 import { type SearchLimit, type Spent, TRIAL_STEPS, UNIT_STEPS } from './workLimit.ts';
@@ -102,24 +101,29 @@ export function hasEnoughSlots(x: Search): boolean {
   return x.counters.every((c) => c.total >= c.wanted);
 }
 
-/** Takes the next unit; false when there is none, or when there is no more use in it. */
-export function takeUnit(x: Search, taken: Taken | null = null): boolean {
+/** The next unit, not evicted yet; null when there is none, or when there is no more use in it. */
+export function nextUnitOf(x: Search): Unit | null {
   const s = x.st.session;
   if (x.course.isOver()) x.isHopeless = true;
-  if (x.isHopeless || x.steps >= x.ceiling) return false;
+  if (x.isHopeless || x.steps >= x.ceiling) return null;
   x.steps += UNIT_STEPS;
   const unit = popUnit(s, x.walk);
-  if (unit === null) return false;
+  if (unit === null) return null;
   s.search.unitsPopped++;
-  for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
   for (const p of unit.pods) x.unitOfPod.set(p, x.units.length);
   x.units.push(unit);
-  if (taken !== null) noteUnit(s, taken, unit);
-  else {
-    for (const p of unit.pods) {
-      const n = nodeOf(s, p);
-      if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
-    }
+  return unit;
+}
+
+/** Takes the next unit; false as above. */
+export function takeUnit(x: Search): boolean {
+  const s = x.st.session;
+  const unit = nextUnitOf(x);
+  if (unit === null) return false;
+  for (const p of unit.pods) evict(x.st, p, nodeOf(s, p));
+  for (const p of unit.pods) {
+    const n = nodeOf(s, p);
+    if (n >= 0) for (const c of x.counters) updateSlots(s, c, n);
   }
   afterEviction(s, x.walk, unit);
   return true;
@@ -135,7 +139,11 @@ export function isMine(x: Search): boolean {
 
 /** Makes a trial if it is this thread's turn. */
 export function inTurn(x: Search, trial: () => Solution | null): Solution | null {
-  if (!isMine(x)) return null;
+  return isMine(x) ? makeTrial(x, trial) : null;
+}
+
+/** Makes a trial that is this thread's. */
+export function makeTrial(x: Search, trial: () => Solution | null): Solution | null {
   const counts = x.st.session.search;
   const { simulations, rejected, narrowSimulations, narrowRejected } = counts;
   const solution = trial();

@@ -34,16 +34,19 @@ interface Outcome {
   readonly price: Price;
 }
 
+/** `tryNodes` as a trial of its own. */
+export function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
+  return inTurn(x, () => tryNodes(x, nodes));
+}
+
 /**
  * Places the job with the units taken so far evicted, on the given nodes; null and everything as before when it does not
  * hold. What can stay, stays, in the way that takes fewer pods from their places; where that does not do, everybody is put
  * where it scores best.
  */
-export function tryHere(x: Search, nodes: Int32Array | null): Solution | null {
-  return inTurn(x, () => {
-    const found = tryNodes(x, nodes);
-    return found === null ? null : withoutThoseAhead(x, found);
-  });
+export function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
+  const found = tryAllWays(x, nodes);
+  return found === null ? null : withoutThoseAhead(x, found);
 }
 
 /**
@@ -62,7 +65,7 @@ function withoutThoseAhead(x: Search, found: Solution): Solution | null {
   return x.anew({ ...wanted, course: WHOLE_COURSE, limit: NO_LIMIT, isFirstTaken: true });
 }
 
-function tryNodes(x: Search, nodes: Int32Array | null): Solution | null {
+function tryAllWays(x: Search, nodes: Int32Array | null): Solution | null {
   const mark = x.st.ops.length;
   const again = (): boolean => {
     undoTo(x.st, mark);

@@ -1,4 +1,4 @@
-import { createJobTree, firstJob, type JobTree, pushJob, refresh } from '../jobs/jobTree.ts';
+import { createJobTree, firstJob, type JobTree, pushJob, pushJobs, refresh } from '../jobs/jobTree.ts';
 import { type Need, selectTasks } from '../jobs/selectTasks.ts';
 import type { Session } from '../session/session.ts';
 
@@ -68,15 +68,20 @@ export function enterVictims(
   stepOf: (s: Session, victim: number) => readonly number[],
 ): JobTree {
   const tree: JobTree = { ...o.tree, choose: (x, job) => (victims.has(job) ? stepOf(x, job) : selectTasks(x, job)) };
+  const perQueue = new Map<number, number[]>();
   for (const job of victims) {
     const queue = s.jobs.queue[job]!;
     if (queue < 0 || s.queues.isLeaf[queue] !== 1) continue;
     o.replaced.push({ job, elastic: tree.elastic[job]!, tasks: tree.tasks[job], need: tree.needs[job] });
+    const own = perQueue.get(queue);
+    if (own === undefined) perQueue.set(queue, [job]);
+    else own.push(job);
+  }
+  for (const [queue, jobs] of perQueue) {
     touch(s, o, queue);
-    const list = tree.jobs[queue];
-    const at = list?.indexOf(job) ?? -1;
-    if (at >= 0) list!.splice(at, 1);
-    pushJob(s, tree, job);
+    tree.jobs[queue] = tree.jobs[queue]?.filter((job) => !victims.has(job)) ?? [];
+    if (jobs.length === 1) pushJob(s, tree, jobs[0]!);
+    else pushJobs(s, tree, queue, jobs);
   }
   for (const queue of o.touched) if (s.queues.isLeaf[queue] === 1) refresh(s, tree, queue);
   return tree;
