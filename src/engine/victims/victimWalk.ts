@@ -27,6 +27,9 @@ export interface VictimOrder {
   readonly refusedNodes: Set<number>;
 }
 
+/** From so many on a list is made anew rather than cut job by job. */
+const FEW_VICTIMS = 16;
+
 /** All jobs that could be victims of somebody: preemptible, in a leaf queue, holding pods. */
 export function createVictimOrder(s: Session): VictimOrder {
   const jobs = new Array<number[] | undefined>(s.queues.count).fill(undefined);
@@ -63,11 +66,16 @@ function heldGpuMilli(s: Session, job: number): number {
 
 /** Puts jobs back at their places after their pods changed for good; those that hold none drop out. */
 export function reorderVictims(s: Session, order: VictimOrder, victims: readonly number[]): void {
-  // Victims stand at the front of their lists: they are found at once.
-  for (const job of victims) {
-    const list = order.jobs[s.jobs.queue[job]!];
-    const at = list?.indexOf(job) ?? -1;
-    if (at >= 0) list!.splice(at, 1);
+  if (victims.length < FEW_VICTIMS) {
+    // They stand at the front of their lists: they are found at once.
+    for (const job of victims) {
+      const list = order.jobs[s.jobs.queue[job]!];
+      const at = list?.indexOf(job) ?? -1;
+      if (at >= 0) list!.splice(at, 1);
+    }
+  } else {
+    const changed = new Set(victims);
+    for (const q of new Set(victims.map((job) => s.jobs.queue[job]!))) order.jobs[q] = order.jobs[q]?.filter((job) => !changed.has(job));
   }
   for (const job of victims) {
     const list = order.jobs[s.jobs.queue[job]!];
