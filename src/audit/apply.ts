@@ -67,8 +67,8 @@ function checkAction(world: World, { action, kind, pod }: AuditDecision): boolea
       ? 'allocate evicts nobody'
       : EVICTING_ACTIONS.has(action) && kind === 'bind'
         ? `${action} promises places, it binds nobody`
-        : action === 'stalegangeviction' && kind !== 'evict'
-          ? 'stalegangeviction gives no places'
+        : action === 'stalegangeviction' && kind !== 'evict' && world.config.safeEviction?.requireCommittedPlace !== true
+          ? 'stalegangeviction gives no places unless every eviction needs a committed one'
           : null;
   if (problem !== null) world.findings.add('wrong-action', `pod ${pod}`, problem);
   return problem === null;
