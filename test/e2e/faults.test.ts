@@ -102,10 +102,6 @@ onCluster('faults', { isProxied: true, env: { NODE_OPTIONS: `--import=${THREAD_K
     const keys = await submit(bed(), 'before', 6);
     const { program } = bed().scheduler();
     const before = program.log().length;
-    await bed().crashApiServer(() => sleep(1_000));
-    keys.push(...(await submit(bed(), 'after', 6)));
-    await bed().untilRunning(keys);
-    await bed().until('the process to be ready', () => isReady(bed()));
     const troubles = (): string[] =>
       [
         ...program
@@ -113,7 +109,11 @@ onCluster('faults', { isProxied: true, env: { NODE_OPTIONS: `--import=${THREAD_K
           .slice(before)
           .matchAll(/tried again until it succeeds\tlist=(\w+)/g),
       ].map(([, list]) => list!);
-    await bed().until('the outage to be told', () => troubles().length > 1);
+    // It stays away until all who watch have noticed.
+    await bed().crashApiServer(() => bed().until('the outage to be told', () => troubles().length > 1));
+    keys.push(...(await submit(bed(), 'after', 6)));
+    await bed().untilRunning(keys);
+    await bed().until('the process to be ready', () => isReady(bed()));
     expect(new Set(troubles()).size).toBe(troubles().length);
   });
 
