@@ -44,9 +44,7 @@ export function createJobTree(
   for (const job of candidates) {
     const queue = s.jobs.queue[job]!;
     if (queue < 0 || s.queues.isLeaf[queue] !== 1) continue;
-    t.tasks[job] = undefined;
-    t.needs[job] = undefined;
-    t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
+    renewEntry(s, t, job);
     const list = t.jobs[queue];
     if (list === undefined) t.jobs[queue] = [job];
     else list.push(job);
@@ -90,12 +88,17 @@ export function firstJob(s: Session, t: JobTree, tops: readonly number[]): numbe
   return q < 0 ? -1 : t.head[q]!;
 }
 
-/** Puts a job in, or back after a success, with its state of now. */
-export function pushJob(s: Session, t: JobTree, job: number): void {
-  const queue = s.jobs.queue[job]!;
+/** What is known of a job is its state of now. */
+function renewEntry(s: Session, t: JobTree, job: number): void {
   t.tasks[job] = undefined;
   t.needs[job] = undefined;
   t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
+}
+
+/** Puts a job in, or back after a success, with its state of now. */
+export function pushJob(s: Session, t: JobTree, job: number): void {
+  const queue = s.jobs.queue[job]!;
+  renewEntry(s, t, job);
   t.jobs[queue] ??= [];
   const list = t.jobs[queue];
   const compare = comparator(s, t);
@@ -113,9 +116,7 @@ export function pushJob(s: Session, t: JobTree, job: number): void {
 export function pushJobs(s: Session, t: JobTree, queue: number, jobs: readonly number[]): void {
   const list = t.jobs[queue]!;
   for (const job of jobs) {
-    t.tasks[job] = undefined;
-    t.needs[job] = undefined;
-    t.elastic[job] = s.plugins.has('elastic') ? elasticState(s, job) : 0;
+    renewEntry(s, t, job);
     list.push(job);
   }
   const compare = comparator(s, t);
