@@ -254,9 +254,12 @@ export class Bed {
   async crashApiServer(meanwhile: () => Promise<unknown>): Promise<void> {
     const fromMs = Date.now();
     await this.plane.killApiServer();
-    await meanwhile();
-    await this.plane.startApiServer();
-    this.#outages.push({ fromMs, toMs: Date.now() });
+    try {
+      await meanwhile();
+    } finally {
+      await this.plane.startApiServer();
+      this.#outages.push({ fromMs, toMs: Date.now() });
+    }
   }
 
   /** Requests of the scheduler's account that the server has logged since the start of the file. */
